@@ -1,0 +1,2 @@
+// Package compute runs code in sandboxes, whoever provides them.
+package compute
