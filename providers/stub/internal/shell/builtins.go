@@ -193,7 +193,7 @@ func sourceBuiltin(sh *shell, args []string) int {
 // readScript reads a file that is named by a path or found in PATH.
 func (sh *shell) readScript(name string) (string, error) {
 	if n, ok := ownFD(name); ok && n < maxFD && sh.fds[n] != nil {
-		b, err := io.ReadAll(&stdin{sh.ctx, sh.fds[n]})
+		b, err := io.ReadAll(&stdin{ctx: sh.ctx, d: sh.fds[n]})
 		return string(b), err
 	}
 	if !strings.Contains(name, "/") {

@@ -197,7 +197,7 @@ func readBuiltin(sh *shell, args []string) int {
 	if o.prompt != "" {
 		io.WriteString(sh.stderr(), o.prompt)
 	}
-	line, status := o.readLine(&stdin{sh.ctx, in})
+	line, status := o.readLine(&stdin{ctx: sh.ctx, d: in})
 	sh.distribute(line, names, o)
 	return status
 }
@@ -340,7 +340,7 @@ func mapfile(sh *shell, args []string) int {
 			name = a
 		}
 	}
-	b, _ := io.ReadAll(&stdin{sh.ctx, sh.fds[0]})
+	b, _ := io.ReadAll(&stdin{ctx: sh.ctx, d: sh.fds[0]})
 	list := strings.SplitAfter(string(b), "\n")
 	if list[len(list)-1] == "" {
 		list = list[:len(list)-1]

@@ -99,8 +99,9 @@ var errBadFD = errors.New("bad file descriptor")
 // stdin and stdout are a process's view of its descriptors: they stop the
 // process when it has been killed or when nobody reads what it writes.
 type stdin struct {
-	ctx context.Context
-	d   *desc
+	ctx  context.Context
+	d    *desc
+	read int64 // bytes so far
 }
 
 func (s *stdin) Read(b []byte) (int, error) {
@@ -108,11 +109,17 @@ func (s *stdin) Read(b []byte) (int, error) {
 		return 0, errBadFD
 	}
 	n, err := s.d.r.read(s.ctx, b)
+	s.read += int64(n)
 	if err != nil && s.ctx.Err() != nil {
 		panic(killed(s.ctx))
 	}
 	return n, err
 }
+
+// stdinCloser is the input where a file is expected.
+type stdinCloser struct{ *stdin }
+
+func (stdinCloser) Close() error { return nil }
 
 type stdout struct {
 	ctx context.Context

@@ -136,10 +136,10 @@ func (p *Proc) done(w *bufio.Writer, code int) int {
 // open opens a file to read; "-" is standard input.
 func (p *Proc) open(name string) (io.ReadCloser, error) {
 	if n, ok := ownFD(name); ok && n < maxFD && p.fds[n] != nil {
-		return io.NopCloser(&stdin{p.Stdin.(*stdin).ctx, p.fds[n]}), nil
+		return stdinCloser{&stdin{ctx: p.Stdin.(*stdin).ctx, d: p.fds[n]}}, nil
 	}
 	if name == "-" {
-		return io.NopCloser(p.Stdin), nil
+		return stdinCloser{p.Stdin.(*stdin)}, nil
 	}
 	f, err := p.FS.Open(p.Path(name))
 	if err != nil {

@@ -126,7 +126,7 @@ func (p *Proc) refuse(why string, code int) int {
 
 // attach gives the process readers and writers on its descriptors.
 func (p *Proc) attach(ctx context.Context) {
-	p.Stdin = &stdin{ctx, p.fds[0]}
+	p.Stdin = &stdin{ctx: ctx, d: p.fds[0]}
 	p.Stdout = &stdout{ctx, p.fds[1]}
 	p.Stderr = &stdout{ctx, p.fds[2]}
 }

@@ -70,7 +70,7 @@ func (sh *shell) script(args []string, inline, fromStdin bool) (string, int) {
 		return args[0], -1
 	case len(args) == 0 || fromStdin:
 		sh.params = args
-		b, _ := io.ReadAll(&stdin{sh.ctx, sh.fds[0]})
+		b, _ := io.ReadAll(&stdin{ctx: sh.ctx, d: sh.fds[0]})
 		return string(b), -1
 	}
 	b, err := sh.fs.ReadFile(sh.path(args[0]))
