@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -164,12 +165,7 @@ func (o *ListSandboxesOptions) Match(info *SandboxInfo) bool {
 }
 
 func matchStatus(want []Status, have Status) bool {
-	for _, s := range want {
-		if s == have {
-			return true
-		}
-	}
-	return len(want) == 0
+	return len(want) == 0 || slices.Contains(want, have)
 }
 
 func matchMetadata(want, have map[string]string) bool {

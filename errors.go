@@ -126,13 +126,6 @@ func StatusCode(err error) int {
 	return http.StatusInternalServerError
 }
 
-func fail[T any](err error) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var zero T
-		yield(zero, err)
-	}
-}
-
 // Collect gathers at most limit values of a listing; zero is no limit. When
 // the listing fails, it returns what came before with the error.
 func Collect[T any](seq iter.Seq2[T, error], limit int) ([]T, error) {

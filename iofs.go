@@ -124,7 +124,7 @@ func (f *ioFile) open() error {
 	if err != nil {
 		return f.fs.fix("open", f.name, err)
 	}
-	if _, err := io.CopyN(io.Discard, stream, f.pos); err != nil && err != io.EOF {
+	if _, err := io.CopyN(io.Discard, stream, f.pos); err != nil && !errors.Is(err, io.EOF) {
 		return errors.Join(f.fs.fix("seek", f.name, err), stream.Close())
 	}
 	f.stream = stream
@@ -144,7 +144,7 @@ func (f *ioFile) Read(p []byte) (int, error) {
 	}
 	n, err := f.stream.Read(p)
 	f.pos += int64(n)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = f.fs.fix("read", f.name, err)
 	}
 	return n, err
