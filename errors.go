@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,10 +84,25 @@ func (e *Error) LogValue() slog.Value {
 // NothingDone reports whether it is certain from err that the operation had no
 // effect, so that it can be tried again or elsewhere even if it is not
 // idempotent: a quota was full, the option is not supported, or the provider's
-// [Error] says so.
+// [Error] says so. Of several errors joined, all must say so.
 func NothingDone(err error) bool {
-	e, ok := errors.AsType[*Error](err)
-	return ok && e.NothingDone || errors.Is(err, ErrQuota) || errors.Is(err, errors.ErrUnsupported)
+	switch e := err.(type) { //nolint:errorlint // it goes through the tree itself
+	case nil:
+		return false
+	case *Error:
+		return e.NothingDone || refused(e.Kind) || e.Kind == nil && NothingDone(e.Err)
+	case interface{ Unwrap() []error }:
+		errs := e.Unwrap()
+		return len(errs) > 0 && !slices.ContainsFunc(errs, func(err error) bool { return !NothingDone(err) })
+	case interface{ Unwrap() error }:
+		return NothingDone(e.Unwrap()) || refused(err)
+	}
+	return refused(err)
+}
+
+// refused reports whether err is of a kind that comes before anything is done.
+func refused(err error) bool {
+	return errors.Is(err, ErrQuota) || errors.Is(err, errors.ErrUnsupported)
 }
 
 func unsupported(op string) error { return &Error{Op: op, Kind: errors.ErrUnsupported} }
