@@ -53,10 +53,17 @@ type CommandOptions struct {
 }
 
 // Response is the answer to a [Request].
+//
+// Code says of a failure what [errors.Is] would say of the error: "invalid",
+// "unauthorized", "forbidden", "not_found", "conflict", "quota", "unsupported",
+// "timeout", "canceled" and "unavailable" are the sentinels of this package and
+// their kin; "file_not_exist", "file_exist", "file_permission" and
+// "file_invalid" those of package io/fs; "internal" is anything else. HTTP adds
+// "method_not_allowed" and "too_large".
 type Response struct {
 	Success   bool   `json:"success"`
 	Error     string `json:"error,omitempty"` // for people
-	Code      string `json:"code,omitempty"`  // for programs: "invalid", "not_found", "file_not_exist", ...
+	Code      string `json:"code,omitempty"`  // for programs
 	Provider  string `json:"provider"`
 	SandboxID string `json:"sandboxId"`
 

@@ -21,13 +21,14 @@ type fake struct {
 	err             error
 	run             func(context.Context, *compute.Command) (*compute.Result, error)
 	files           fstest.MapFS
+	expires         time.Time
 	created         *compute.CreateSandboxOptions
 	onCreate        func()
 	destroyed       []string
 }
 
 func newFake() *fake {
-	return &fake{run: echo, files: fstest.MapFS{"etc/motd": {Data: []byte("hi\n"), ModTime: epoch}}}
+	return &fake{run: echo, expires: epoch.Add(time.Minute), files: fstest.MapFS{"etc/motd": {Data: []byte("hi\n"), ModTime: epoch}}}
 }
 
 var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -77,7 +78,7 @@ func (f *fake) ListSandboxes(context.Context, *compute.ListSandboxesOptions) ite
 }
 
 func (f *fake) info() *compute.SandboxInfo {
-	return &compute.SandboxInfo{ID: "s1", Provider: "fake", Status: compute.StatusRunning, Created: epoch, Expires: epoch.Add(time.Minute)}
+	return &compute.SandboxInfo{ID: "s1", Provider: "fake", Status: compute.StatusRunning, Created: epoch, Expires: f.expires}
 }
 
 func (f *fake) DestroySandbox(_ context.Context, id string) error {
@@ -89,6 +90,12 @@ func (f *fake) ListTemplates(context.Context, *compute.ListTemplatesOptions) ite
 	return func(func(*compute.Template, error) bool) {}
 }
 
+func (f *fake) CreateTemplate(_ context.Context, o *compute.CreateTemplateOptions) (*compute.Template, error) {
+	return &compute.Template{ID: "t1", Name: o.Name, Status: compute.TemplateReady, Created: epoch}, f.err
+}
+
+func (f *fake) DeleteTemplate(context.Context, string) error { return f.err }
+
 func (f *fake) GetTemplate(_ context.Context, id string) (*compute.Template, error) {
 	if id != "t1" {
 		return nil, &compute.Error{Op: "get template", ID: id, Kind: compute.ErrNotFound}
@@ -98,6 +105,12 @@ func (f *fake) GetTemplate(_ context.Context, id string) (*compute.Template, err
 
 func (f *fake) CreateSnapshot(_ context.Context, id string, _ *compute.CreateSnapshotOptions) (*compute.Snapshot, error) {
 	return &compute.Snapshot{ID: "snap1", SandboxID: id, Created: epoch}, f.err
+}
+
+func (f *fake) ListSnapshots(_ context.Context, o *compute.ListSnapshotsOptions) iter.Seq2[*compute.Snapshot, error] {
+	return func(yield func(*compute.Snapshot, error) bool) {
+		yield(&compute.Snapshot{ID: "snap1", SandboxID: o.SandboxID, Created: epoch}, f.err)
+	}
 }
 
 func (f *fake) GetSnapshot(_ context.Context, id string) (*compute.Snapshot, error) {
@@ -120,6 +133,12 @@ func (s *fakeSandbox) Extend(context.Context, time.Duration) error { return nil 
 func (s *fakeSandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
 	return s.f.run(ctx, cmd)
 }
+
+// sleeper is a fake sandbox that sleeps.
+type sleeper struct{ *fakeSandbox }
+
+func (sleeper) Suspend(context.Context) error { return nil }
+func (sleeper) Resume(context.Context) error  { return compute.ErrConflict }
 
 // fakeFiles has the files of a MapFS and cannot stream.
 type fakeFiles fstest.MapFS

@@ -48,8 +48,8 @@ func AllowAll(*http.Request, *Request) error { return nil }
 // To clients that accept text/event-stream, runCommand answers with events: any
 // number of "stdout" and "stderr", each with {"text": ...} or, where that would
 // not be UTF-8, {"base64": ...}; then one "result" with the Response. Characters
-// are not split between events. What fails before there is output is answered
-// without events, with its status.
+// are not split between events, and a comment every 15 s keeps the connection.
+// What fails before any of it is answered without events, with its status.
 //
 // When a client goes away, what it asked for is cancelled: its command is
 // killed. NewHandler panics without an Authorize function.

@@ -56,6 +56,9 @@ func TestHandlerActions(t *testing.T) {
 		{"readdir", `{"action":"compute.sandbox.filesystem.readdir","sandboxId":"s1","path":"/etc"}`, ok + `,"files":[{"name":"motd","path":"/etc/motd","size":3,"isDirectory":false,"type":"file","lastModified":"2026-01-02T03:04:05Z","modified":"2026-01-02T03:04:05Z"}]}`},
 		{"template.get", `{"action":"compute.template.get","id":"t1"}`, `"template":{"id":"t1","name":"base"`},
 		{"template.list of none", `{"action":"compute.template.list"}`, `"templates":[]}`},
+		{"template.create", `{"action":"compute.template.create","options":{"name":"n"}}`, `"template":{"id":"t1","name":"n"`},
+		{"template.delete", `{"action":"compute.template.delete","id":"t1"}`, `{"success":true,"provider":"fake","sandboxId":""}`},
+		{"snapshot.list", `{"action":"compute.snapshot.list","sandboxId":"s1"}`, ok + `,"snapshots":[{"id":"snap1"`},
 		{"snapshot.create", `{"action":"compute.snapshot.create","sandboxId":"s1"}`, ok + `,"snapshot":{"id":"snap1"`},
 		{"snapshot.get", `{"action":"compute.snapshot.get","id":"x"}`, `"snapshot":{"id":"x"`},
 		{"snapshot.delete", `{"action":"compute.snapshot.delete","id":"x"}`, `{"success":true,"provider":"fake","sandboxId":""}`},
@@ -150,6 +153,15 @@ func TestHandlerPanic(t *testing.T) {
 	require.Contains(t, log.String(), "handler_test.go", "a panic is logged with its stack")
 }
 
+// A provider's value that JSON cannot say is not half an answer.
+func TestHandlerUnspeakable(t *testing.T) {
+	f := newFake()
+	f.expires = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+	w := post(open(f), `{"action":"compute.sandbox.getInfo","sandboxId":"s1"}`)
+	require.Equal(t, http.StatusInternalServerError, w.Code)
+	require.JSONEq(t, `{"success":false,"error":"Request handling failed","code":"internal","provider":"fake","sandboxId":"s1"}`, w.Body.String())
+}
+
 // A timeout is an error, and yet the output so far is there.
 func TestHandlerCommandTimeout(t *testing.T) {
 	f := newFake()
@@ -230,6 +242,12 @@ func TestHandlerReadFileIsBounded(t *testing.T) {
 			require.Nil(t, resp.FileContent)
 		})
 	}
+}
+
+func TestHandlerSleeps(t *testing.T) {
+	c := withSandbox{newFake(), sleeper{&fakeSandbox{}}}
+	require.Equal(t, http.StatusOK, post(open(c), `{"action":"compute.sandbox.suspend","sandboxId":"s1"}`).Code)
+	require.Equal(t, http.StatusConflict, post(open(c), `{"action":"compute.sandbox.resume","sandboxId":"s1"}`).Code)
 }
 
 func TestHandleRequestNil(t *testing.T) {
