@@ -142,7 +142,10 @@ func (p *Proc) call(ctx context.Context, tool Tool) (code int) {
 	if ctx.Err() != nil {
 		return int(killed(ctx))
 	}
-	return tool(ctx, p)
+	if code = tool(ctx, p); ctx.Err() != nil {
+		return int(killed(ctx))
+	}
+	return code
 }
 
 func (p *Proc) died(v any) int {
