@@ -134,6 +134,23 @@ func (f *FS) ReadFile(name string) ([]byte, error) {
 	return append(make([]byte, 0, len(p.node.data)), p.node.data...), nil
 }
 
+// Program is what it takes to execute a file: its mode and, if it may be
+// executed, its contents.
+func (f *FS) Program(name string) (fs.FileMode, string, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	p, err := f.existing(name, true)
+	switch {
+	case err != nil:
+		return 0, "", fail("exec", name, err)
+	case p.node.isDir() || p.node.mode&0o111 == 0:
+		return p.node.mode, "", nil
+	case f.denies(p.node, 4):
+		return p.node.mode, "", fail("exec", name, ErrPermission)
+	}
+	return p.node.mode, string(p.node.data), nil
+}
+
 // WriteFile replaces the file's contents at once: whoever reads sees the old
 // or the new, never a part. An existing file keeps its mode.
 func (f *FS) WriteFile(name string, data []byte, perm fs.FileMode) error {

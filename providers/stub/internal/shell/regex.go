@@ -238,8 +238,8 @@ func regexSet(s string) (set, rest string, err error) {
 		case c == ']' && !first:
 			return b.String(), s[1:], nil
 		case strings.HasPrefix(s, "[:"):
-			end := strings.Index(s, ":]")
-			if end < 0 || trClasses[s[2:end]] == nil {
+			end := strings.Index(s[2:], ":]") + 2
+			if end < 2 || trClasses[s[2:end]] == nil {
 				return "", "", errors.New("Invalid character class name")
 			}
 			b.WriteString(s[:end+2])

@@ -142,7 +142,10 @@ func (p *Proc) call(ctx context.Context, tool Tool) (code int) {
 	if ctx.Err() != nil {
 		return int(killed(ctx))
 	}
-	return tool(ctx, p)
+	if code = tool(ctx, p); ctx.Err() != nil {
+		return int(killed(ctx))
+	}
+	return code
 }
 
 func (p *Proc) died(v any) int {
@@ -159,9 +162,9 @@ func (p *Proc) find(name string) (tool Tool, code int, why string) {
 	if strings.Contains(name, "/") {
 		return p.load(name)
 	}
-	full, found := p.which(name)
+	full, text, found := p.search(name)
 	if found {
-		return p.load(full)
+		return p.program(full, text)
 	}
 	if t := p.lookup(name); t != nil && builtinTools[name] == nil {
 		return t, 0, ""
@@ -175,47 +178,48 @@ func (p *Proc) find(name string) (tool Tool, code int, why string) {
 // which searches PATH. Without success it returns a file that is there but not
 // executable.
 func (p *Proc) which(name string) (full string, found bool) {
-	search, ok := p.Lookup("PATH")
+	full, _, found = p.search(name)
+	return full, found
+}
+
+// search is which that also returns the contents.
+func (p *Proc) search(name string) (full, text string, found bool) {
+	list, ok := p.Lookup("PATH")
 	if !ok {
-		search = defaultPath
+		list = defaultPath
 	}
 	unusable := ""
-	for search != "" && name != "" {
+	for list != "" && name != "" {
 		var dir string
-		dir, search, _ = strings.Cut(search, ":")
+		dir, list, _ = strings.Cut(list, ":")
 		if dir == "" {
 			dir = "."
 		}
 		full := dir + "/" + name
-		fi, err := p.FS.Stat(p.Path(full))
+		mode, text, err := p.FS.Program(p.Path(full))
 		switch {
-		case err != nil || fi.IsDir():
-		case fi.Mode()&0o111 != 0:
-			return full, true
+		case err != nil || mode.IsDir():
+		case mode&0o111 != 0:
+			return full, text, true
 		default:
 			unusable = full
 		}
 	}
-	return unusable, false
+	return unusable, "", false
 }
 
 // load makes a tool of an executable file.
 func (p *Proc) load(name string) (Tool, int, string) {
-	full := p.Path(name)
-	fi, err := p.FS.Stat(full)
+	mode, text, err := p.FS.Program(p.Path(name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, 127, "not found"
 	case err != nil:
 		return nil, 126, because(err)
-	case fi.IsDir() || fi.Mode()&0o111 == 0:
+	case mode.IsDir() || mode&0o111 == 0:
 		return nil, 126, "Permission denied"
 	}
-	text, err := p.FS.ReadFile(full)
-	if err != nil {
-		return nil, 126, because(err)
-	}
-	return p.program(name, string(text))
+	return p.program(name, text)
 }
 
 func (p *Proc) program(name, text string) (Tool, int, string) {

@@ -132,20 +132,28 @@ func (sh *shell) exitTrap() {
 	}
 }
 
-// eval parses and runs text statement by statement, so that what comes before
-// a syntax error has its effect.
+// eval parses and runs text line by line, so that what comes before a syntax
+// error has its effect. A statement waits for the end of its line, because only
+// then are its here-documents known.
 func (sh *shell) eval(src string) {
 	p := parsers.Get().(*syntax.Parser)
 	defer parsers.Put(p)
+	var room [4]*syntax.Stmt
+	line := room[:0]
 	for st, err := range p.StmtsSeq(strings.NewReader(src)) {
+		if n := len(line); n > 0 && (err != nil || st.Pos().Line() > line[n-1].End().Line()) {
+			if sh.stmts(line); sh.flow != goOn {
+				return
+			}
+			line = line[:0]
+		}
 		if err != nil {
 			sh.syntaxError(err)
 			return
 		}
-		if sh.stmt(st); sh.flow != goOn {
-			return
-		}
+		line = append(line, st)
 	}
+	sh.stmts(line)
 }
 
 func (sh *shell) syntaxError(err error) {

@@ -135,6 +135,8 @@ type formatter struct {
 	out  strings.Builder
 	errs []string
 	stop bool
+	// lenient takes the number at the start of any text, as awk does.
+	lenient bool
 }
 
 func (f *formatter) next() (string, bool) {
@@ -230,6 +232,9 @@ func (f *formatter) one(spec string, c byte) {
 		f.stop = stop
 	case 'c':
 		_, n := utf8.DecodeRuneInString(a)
+		if v, err := strconv.Atoi(a); err == nil && f.lenient && len(a) > 1 {
+			a, n = string(rune(v)), len(string(rune(v)))
+		}
 		f.pad(spec, a[:n])
 	case 'q':
 		f.pad(spec, quoteIfNeeded(a))
@@ -285,6 +290,10 @@ func (f *formatter) integer(s string) int64 {
 	if err == nil {
 		return n
 	}
+	if f.lenient {
+		v, _ := looksNumeric(s)
+		return int64(v)
+	}
 	if u, err := strconv.ParseUint(s, 0, 64); err == nil {
 		return int64(u)
 	}
@@ -307,6 +316,10 @@ func (f *formatter) float(s string) float64 {
 		return 0
 	}
 	v, err := strconv.ParseFloat(s, 64)
+	if err != nil && f.lenient {
+		v, _ = looksNumeric(s)
+		return v
+	}
 	if err != nil && !math.IsInf(v, 0) {
 		f.fail(s + ": expected numeric value")
 	}

@@ -72,7 +72,14 @@ func yesTool(_ context.Context, p *Proc) int {
 
 func seqTool(_ context.Context, p *Proc) int {
 	args, sep, equal := p.Args[1:], "\n", false
-	for len(args) > 0 && (args[0] == "-w" || args[0] == "-s" && len(args) > 1) {
+	for len(args) > 0 && (args[0] == "-w" || strings.HasPrefix(args[0], "-s")) {
+		if len(args[0]) > 2 {
+			sep, args = args[0][2:], args[1:]
+			continue
+		}
+		if args[0] == "-s" && len(args) == 1 {
+			return p.errorf("option requires an argument -- 's'")
+		}
 		if equal = equal || args[0] == "-w"; args[0] == "-s" {
 			sep, args = args[1], args[1:]
 		}

@@ -26,7 +26,7 @@ var errEnough = errors.New("enough")
 func oldCount(args []string) []string {
 	out := append([]string(nil), args...)
 	for i, a := range out {
-		if i > 0 && len(a) > 1 && a[0] == '-' && strings.Trim(a[1:], "0123456789") == "" {
+		if i > 0 && args[i-1] != "-n" && args[i-1] != "-c" && len(a) > 1 && a[0] == '-' && strings.Trim(a[1:], "0123456789") == "" {
 			out[i] = "-n" + a[1:]
 		}
 	}
