@@ -392,7 +392,9 @@ func (c *hostFake) GetTemplate(context.Context, string) (*compute.Template, erro
 	return nil, c.fail("t", "", errors.ErrUnsupported, nil)
 }
 func (c *hostFake) ListTemplates(context.Context, *compute.ListTemplatesOptions) iter.Seq2[*compute.Template, error] {
-	return func(yield func(*compute.Template, error) bool) { yield(nil, c.fail("t", "", errors.ErrUnsupported, nil)) }
+	return func(yield func(*compute.Template, error) bool) {
+		yield(nil, c.fail("t", "", errors.ErrUnsupported, nil))
+	}
 }
 func (c *hostFake) DeleteTemplate(context.Context, string) error {
 	return c.fail("t", "", errors.ErrUnsupported, nil)
@@ -404,12 +406,14 @@ func (c *hostFake) GetSnapshot(context.Context, string) (*compute.Snapshot, erro
 	return nil, c.fail("t", "", errors.ErrUnsupported, nil)
 }
 func (c *hostFake) ListSnapshots(context.Context, *compute.ListSnapshotsOptions) iter.Seq2[*compute.Snapshot, error] {
-	return func(yield func(*compute.Snapshot, error) bool) { yield(nil, c.fail("t", "", errors.ErrUnsupported, nil)) }
+	return func(yield func(*compute.Snapshot, error) bool) {
+		yield(nil, c.fail("t", "", errors.ErrUnsupported, nil))
+	}
 }
 func (c *hostFake) DeleteSnapshot(context.Context, string) error {
 	return c.fail("t", "", errors.ErrUnsupported, nil)
 }
 
-func TestHostFake(t *testing.T) { 
+func TestHostFake(t *testing.T) {
 	Run(t, newHostFake, Config{Skip: map[string]string{"Lifecycle/SandboxesAreApart": "they share /tmp"}})
- }
+}
