@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
+	"strings"
 )
 
 // Archiver is implemented by filesystems that move whole trees at once.
@@ -20,8 +22,9 @@ type Archiver interface {
 // matching [errors.ErrUnsupported].
 func ReadArchive(ctx context.Context, fsys Filesystem, dir string, w io.Writer) error {
 	op := Op{Name: "read archive", Arg: dir}
-	err := invoke(ctx, fsys, op, func(ctx context.Context, a Archiver) error { return a.ReadArchive(ctx, dir, w) })
-	if !errors.Is(err, errors.ErrUnsupported) {
+	begun := &begunWriter{Writer: w}
+	err := invoke(ctx, fsys, op, func(ctx context.Context, a Archiver) error { return a.ReadArchive(ctx, dir, begun) })
+	if begun.yes || !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	if info, err := fsys.Stat(ctx, dir); err != nil {
@@ -87,8 +90,9 @@ func archiveEntry(ctx context.Context, fsys Filesystem, dir, name string, info f
 // and any link is an error matching [errors.ErrUnsupported].
 func WriteArchive(ctx context.Context, fsys Filesystem, dir string, r io.Reader) error {
 	op := Op{Name: "write archive", Arg: dir}
-	err := invoke(ctx, fsys, op, func(ctx context.Context, a Archiver) error { return a.WriteArchive(ctx, dir, r) })
-	if !errors.Is(err, errors.ErrUnsupported) {
+	begun := &begunReader{Reader: r}
+	err := invoke(ctx, fsys, op, func(ctx context.Context, a Archiver) error { return a.WriteArchive(ctx, dir, begun) })
+	if begun.yes || !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	if err := fsys.MkdirAll(ctx, dir, 0o755); err != nil {
@@ -110,7 +114,7 @@ func WriteArchive(ctx context.Context, fsys Filesystem, dir string, r io.Reader)
 
 func unpackEntry(ctx context.Context, fsys Filesystem, dir string, hdr *tar.Header, r io.Reader) error {
 	name := path.Clean(hdr.Name)
-	if !fs.ValidPath(name) {
+	if !fs.ValidPath(name) || slices.Contains(strings.Split(hdr.Name, "/"), "..") {
 		return &fs.PathError{Op: "unpack", Path: hdr.Name, Err: fs.ErrInvalid}
 	}
 	perm := fs.FileMode(hdr.Mode).Perm() //nolint:gosec // nine bits of it
@@ -123,4 +127,27 @@ func unpackEntry(ctx context.Context, fsys Filesystem, dir string, hdr *tar.Head
 		return &fs.PathError{Op: "unpack", Path: hdr.Name, Err: unsupported("unpack a link")}
 	}
 	return &fs.PathError{Op: "unpack", Path: hdr.Name, Err: fs.ErrInvalid}
+}
+
+// begunReader and begunWriter tell an Archiver that cannot do it at all from one
+// that came upon something unsupported: after the latter it is too late to go
+// file by file.
+type begunReader struct {
+	io.Reader
+	yes bool
+}
+
+func (b *begunReader) Read(p []byte) (int, error) {
+	b.yes = true
+	return b.Reader.Read(p)
+}
+
+type begunWriter struct {
+	io.Writer
+	yes bool
+}
+
+func (b *begunWriter) Write(p []byte) (int, error) {
+	b.yes = true
+	return b.Writer.Write(p)
 }

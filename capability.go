@@ -76,19 +76,24 @@ func Abilities(v any) []string {
 }
 
 // invoke calls f on the first layer of v that is a T, inside the interceptors
-// of the layers passed on the way.
+// of the layers passed on the way. Where there is none, there is no operation
+// and the interceptors hear nothing.
 func invoke[T any](ctx context.Context, v any, op Op, f func(context.Context, T) error) error {
+	if _, ok := As[T](v); !ok {
+		return unsupported(op.Name)
+	}
+	return within(ctx, v, op, f)
+}
+
+func within[T any](ctx context.Context, v any, op Op, f func(context.Context, T) error) error {
 	if t, ok := v.(T); ok {
 		return f(ctx, t)
 	}
-	inner := unwrap(v)
-	if inner == nil {
-		return unsupported(op.Name)
-	}
+	next := func(ctx context.Context) error { return within(ctx, unwrap(v), op, f) }
 	if layer, ok := v.(intercepting); ok {
-		return layer.around(ctx, op, func(ctx context.Context) error { return invoke(ctx, inner, op, f) })
+		return layer.around(ctx, op, next)
 	}
-	return invoke(ctx, inner, op, f)
+	return next(ctx)
 }
 
 // invokeSeq is invoke for an ability that yields a sequence; the whole
@@ -100,15 +105,22 @@ func invokeSeq[T, V any](ctx context.Context, v any, op Op, f func(context.Conte
 }
 
 // once makes a sequence of one operation. run gets a function that passes on
-// what an inner sequence yields and returns its error, which comes last.
+// what an inner sequence yields and returns its error, which comes last. What
+// was yielded cannot be taken back, so after that there is no second try.
 func once[V any](ctx context.Context, run func(ctx context.Context, each func(iter.Seq2[V, error]) error) error) iter.Seq2[V, error] {
 	return func(yield func(V, error) bool) {
-		stopped := false
+		begun, stopped := false, false
+		var failed error
 		err := run(ctx, func(inner iter.Seq2[V, error]) error {
+			if begun {
+				return failed
+			}
 			for v, err := range inner {
 				if err != nil {
-					return err
+					failed = partial(err, begun)
+					return failed
 				}
+				begun = true
 				if !yield(v, nil) {
 					stopped = true
 					return nil
@@ -121,4 +133,16 @@ func once[V any](ctx context.Context, run func(ctx context.Context, each func(it
 			yield(zero, err)
 		}
 	}
+}
+
+// partialError is the error of a listing that had begun; see [Retryable].
+type partialError struct{ error }
+
+func (e *partialError) Unwrap() error { return e.error }
+
+func partial(err error, begun bool) error {
+	if !begun {
+		return err
+	}
+	return &partialError{err}
 }

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,35 +84,53 @@ func (e *Error) LogValue() slog.Value {
 // NothingDone reports whether it is certain from err that the operation had no
 // effect, so that it can be tried again or elsewhere even if it is not
 // idempotent: a quota was full, the option is not supported, or the provider's
-// [Error] says so.
+// [Error] says so. Of several errors joined, all must say so.
 func NothingDone(err error) bool {
-	e, ok := errors.AsType[*Error](err)
-	return ok && e.NothingDone || errors.Is(err, ErrQuota) || errors.Is(err, errors.ErrUnsupported)
+	switch e := err.(type) { //nolint:errorlint // it goes through the tree itself
+	case nil:
+		return false
+	case *Error:
+		return e.NothingDone || refused(e.Kind) || e.Kind == nil && NothingDone(e.Err)
+	case interface{ Unwrap() []error }:
+		errs := e.Unwrap()
+		return len(errs) > 0 && !slices.ContainsFunc(errs, func(err error) bool { return !NothingDone(err) })
+	case interface{ Unwrap() error }:
+		return NothingDone(e.Unwrap()) || refused(err)
+	}
+	return refused(err)
+}
+
+// refused reports whether err is of a kind that comes before anything is done.
+func refused(err error) bool {
+	return errors.Is(err, ErrQuota) || errors.Is(err, errors.ErrUnsupported)
 }
 
 func unsupported(op string) error { return &Error{Op: op, Kind: errors.ErrUnsupported} }
 
 // statuses is in order of precedence: what an error says of the request goes
-// before what it says of the connection.
+// before what it says of the connection. The words are for [Response.Code].
 var statuses = []struct {
 	err  error
 	code int
+	word string
 }{
-	{ErrInvalid, http.StatusBadRequest},
-	{ErrUnauthorized, http.StatusUnauthorized},
-	{ErrForbidden, http.StatusForbidden},
-	{ErrNotFound, http.StatusNotFound},
-	{ErrConflict, http.StatusConflict},
-	{ErrQuota, http.StatusTooManyRequests},
-	{errors.ErrUnsupported, http.StatusNotImplemented},
-	{context.DeadlineExceeded, http.StatusGatewayTimeout},
-	{context.Canceled, 499}, // the client went away; no name in package http
-	{ErrUnavailable, http.StatusBadGateway},
-	{fs.ErrNotExist, http.StatusNotFound},
-	{fs.ErrExist, http.StatusConflict},
-	{fs.ErrPermission, http.StatusForbidden},
-	{fs.ErrInvalid, http.StatusBadRequest},
+	{ErrInvalid, http.StatusBadRequest, "invalid"},
+	{ErrUnauthorized, http.StatusUnauthorized, "unauthorized"},
+	{ErrForbidden, http.StatusForbidden, "forbidden"},
+	{ErrNotFound, http.StatusNotFound, "not_found"},
+	{ErrConflict, http.StatusConflict, "conflict"},
+	{ErrQuota, http.StatusTooManyRequests, "quota"},
+	{errors.ErrUnsupported, http.StatusNotImplemented, "unsupported"},
+	{context.DeadlineExceeded, http.StatusGatewayTimeout, "timeout"},
+	{context.Canceled, statusClientGone, "canceled"},
+	{ErrUnavailable, http.StatusBadGateway, "unavailable"},
+	{fs.ErrNotExist, http.StatusNotFound, "file_not_exist"},
+	{fs.ErrExist, http.StatusConflict, "file_exist"},
+	{fs.ErrPermission, http.StatusForbidden, "file_permission"},
+	{fs.ErrInvalid, http.StatusBadRequest, "file_invalid"},
 }
+
+const statusClientGone = 499 // no name in package http
 
 // StatusCode returns the HTTP status that stands for err; 200 for nil.
 func StatusCode(err error) int {

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"iter"
 	"path"
-	"sync"
 )
 
 // Filesystem is the files of a sandbox. The methods are those of package os
@@ -96,20 +95,35 @@ func CreateFile(ctx context.Context, fsys Filesystem, name string, perm fs.FileM
 	if !errors.Is(err, errors.ErrUnsupported) {
 		return w, err
 	}
-	return &bufferedFile{flush: func(data []byte) error { return fsys.WriteFile(ctx, name, data, perm) }}, nil
+	return &bufferedFile{flush: func(data []byte) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return fsys.WriteFile(ctx, name, data, perm)
+	}}, nil
 }
 
 // bufferedFile collects what is written until Close.
 type bufferedFile struct {
-	bytes.Buffer
-	flush func([]byte) error
-	once  sync.Once
+	data   []byte
+	flush  func([]byte) error
+	closed bool
+}
+
+func (f *bufferedFile) Write(p []byte) (int, error) {
+	if f.closed {
+		return 0, fs.ErrClosed
+	}
+	f.data = append(f.data, p...)
+	return len(p), nil
 }
 
 func (f *bufferedFile) Close() error {
-	err := fs.ErrClosed
-	f.once.Do(func() { err = f.flush(f.Bytes()) })
-	return err
+	if f.closed {
+		return fs.ErrClosed
+	}
+	f.closed = true
+	return f.flush(f.data)
 }
 
 // Renamer is implemented by filesystems that move files.

@@ -61,14 +61,15 @@ func Log(l *slog.Logger) Interceptor {
 	}
 }
 
-// Retryable reports whether it is safe and may help to try an operation again:
-// after [ErrQuota] and after [ErrUnavailable] with [Error.NothingDone], any;
-// after any other [ErrUnavailable], idempotent ones.
+// Retryable reports whether it is safe and may help to try an operation again,
+// after [ErrQuota] or [ErrUnavailable]: idempotent ones, and others where
+// [NothingDone] says so. A listing that has yielded values is not tried again.
 func Retryable(op Op, err error) bool {
-	if errors.Is(err, ErrQuota) {
-		return true
+	if _, begun := errors.AsType[*partialError](err); begun {
+		return false
 	}
-	return errors.Is(err, ErrUnavailable) && (op.Idempotent || NothingDone(err))
+	mayHelp := errors.Is(err, ErrQuota) || errors.Is(err, ErrUnavailable)
+	return mayHelp && (op.Idempotent || NothingDone(err))
 }
 
 // Retry returns an interceptor that tries an operation up to attempts times

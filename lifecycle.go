@@ -19,6 +19,14 @@ func detach(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 }
 
+// leftover makes the error of a failed clean-up name what was left.
+func leftover(op, id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Op: op, ID: id, Err: err}
+}
+
 // WithSandbox creates a sandbox, calls f with it, and destroys it when f
 // returns or panics, even if ctx has ended by then; the clean-up has a minute.
 // It returns the errors of f and of the clean-up, joined.
@@ -77,7 +85,7 @@ func settle(ctx context.Context, c Sandboxes, key string, sb Sandbox) (Sandbox, 
 	}
 	cleanup, cancel := detach(ctx)
 	defer cancel()
-	if err = errors.Join(err, sb.Destroy(cleanup)); err != nil {
+	if err = errors.Join(leftover("get or create sandbox", sb.ID(), sb.Destroy(cleanup)), err); err != nil {
 		return nil, false, err
 	}
 	sb, err = c.GetSandbox(ctx, id)

@@ -102,12 +102,12 @@ func Branch(ctx context.Context, c Compute, sandboxID string, opts *CreateSandbo
 	sb, err := c.CreateSandbox(ctx, &own)
 	cleanup, cancel := detach(ctx)
 	defer cancel()
-	derr := c.DeleteSnapshot(cleanup, snap.ID)
+	derr := leftover("branch", snap.ID, c.DeleteSnapshot(cleanup, snap.ID))
 	switch {
 	case derr == nil:
 		return sb, err
 	case err != nil:
-		return nil, errors.Join(err, derr)
+		return nil, errors.Join(derr, err)
 	}
-	return nil, errors.Join(derr, sb.Destroy(cleanup))
+	return nil, errors.Join(leftover("branch", sb.ID(), sb.Destroy(cleanup)), derr)
 }

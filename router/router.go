@@ -1,0 +1,242 @@
+// Package router makes several providers into one [compute.Compute].
+//
+// The IDs that it hands out, of sandboxes, templates, snapshots and volumes,
+// begin with the name of the provider that has the thing, as in
+// "runloop:dbx_123". So later calls, from other programs too, go to that
+// provider and to no other, and nothing has to be remembered.
+//
+// An ID that begins with no provider's name is not found; even destroying it is
+// an error, since a provider that the router does not know may have it.
+package router
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/computekit/compute"
+)
+
+// Fallback returns a Compute that creates on the first of cs that will. It goes
+// on to the next only where [compute.NothingDone] says that the one before has
+// done nothing: its quota is full, it does not support an option, or it was out
+// of reach before it had the request.
+//
+// Options may name a template, snapshot or volume by its ID: then only the
+// provider that has it is asked. A template may be named without an ID: then a
+// provider that says that it has none of that name is passed over.
+//
+// Fallback panics if there are no cs, or if two have the same name; see [Named].
+func Fallback(cs ...compute.Compute) compute.Compute { return newRouter("fallback", cs, false) }
+
+// RoundRobin is like [Fallback] but begins with the next of cs each time.
+func RoundRobin(cs ...compute.Compute) compute.Compute { return newRouter("roundrobin", cs, true) }
+
+// Named returns c under another name, so that a router can tell apart two
+// accounts of one provider, or two routers.
+func Named(name string, c compute.Compute) compute.Compute { return &named{c, name} }
+
+type named struct {
+	compute.Compute
+	name string
+}
+
+func (n *named) Name() string            { return n.name }
+func (n *named) Unwrap() compute.Compute { return n.Compute }
+
+// router is all of the Compute but the abilities that its members may lack.
+type router struct {
+	name    string
+	members []*member
+	rotate  bool
+	turn    atomic.Uint64
+	close   func() error
+}
+
+// member is one of the providers, by the name it has in IDs.
+type member struct {
+	compute.Compute
+	name string
+}
+
+func newRouter(kind string, cs []compute.Compute, rotate bool) compute.Compute {
+	r := &router{name: kind, rotate: rotate}
+	for _, c := range cs {
+		r.add(&member{c, c.Name()})
+	}
+	if len(cs) == 0 {
+		panic("router: no providers")
+	}
+	r.close = sync.OnceValue(r.closeAll)
+	return r.withAbilities()
+}
+
+func (r *router) add(m *member) {
+	if m.name == "" || strings.Contains(m.name, ":") {
+		panic(fmt.Sprintf("router: %q cannot be a provider's name in an ID; use router.Named", m.name))
+	}
+	if r.member(m.name) != nil {
+		panic(fmt.Sprintf("router: two providers are named %q; use router.Named", m.name))
+	}
+	r.members = append(r.members, m)
+}
+
+// withAbilities adds what is not in Compute, if a member has it.
+func (r *router) withAbilities() compute.Compute {
+	var hasVolumes, hasLogs bool
+	for _, m := range r.members {
+		_, ok := compute.As[compute.Volumes](m.Compute)
+		hasVolumes = hasVolumes || ok
+		_, ok = compute.As[compute.TemplateLogger](m.Compute)
+		hasLogs = hasLogs || ok
+	}
+	switch {
+	case hasVolumes && hasLogs:
+		return struct {
+			*router
+			volumes
+			logs
+		}{r, volumes{r}, logs{r}}
+	case hasVolumes:
+		return struct {
+			*router
+			volumes
+		}{r, volumes{r}}
+	case hasLogs:
+		return struct {
+			*router
+			logs
+		}{r, logs{r}}
+	}
+	return r
+}
+
+func (r *router) Name() string { return r.name }
+
+// Close implements [io.Closer]: it closes every member, once.
+func (r *router) Close() error { return r.close() }
+
+func (r *router) closeAll() error {
+	var errs []error
+	for _, m := range r.members {
+		errs = append(errs, compute.Close(m.Compute))
+	}
+	return errors.Join(errs...)
+}
+
+func (r *router) member(name string) *member {
+	for _, m := range r.members {
+		if m.name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// split returns the member that an ID names and its own ID, or nil and the ID.
+func (r *router) split(id string) (*member, string) {
+	name, own, found := strings.Cut(id, ":")
+	if m := r.member(name); found && m != nil {
+		return m, own
+	}
+	return nil, id
+}
+
+// find is split for an ID that must name a member.
+func (r *router) find(op, id string) (*member, string, error) {
+	m, own := r.split(id)
+	if m == nil {
+		return nil, "", &compute.Error{Op: op, Provider: r.name, ID: id, Kind: compute.ErrNotFound,
+			Err: errors.New("the ID names none of the providers")}
+	}
+	return m, own, nil
+}
+
+// at runs an operation on what an ID names.
+func (r *router) at(op, id string, do func(m *member, own string) error) error {
+	m, own, err := r.find(op, id)
+	if err != nil {
+		return err
+	}
+	return m.routed(do(m, own))
+}
+
+// order yields the members in the order in which they are to be tried.
+func (r *router) order() iter.Seq[*member] {
+	start := uint64(0)
+	if r.rotate {
+		start = r.turn.Add(1) - 1
+	}
+	return func(yield func(*member) bool) {
+		n := uint64(len(r.members))
+		for i := range n {
+			if !yield(r.members[(start+i)%n]) {
+				return
+			}
+		}
+	}
+}
+
+// try runs an operation on one member after another until it succeeds, or fails
+// in a way that pass does not let pass.
+func (r *router) try(ctx context.Context, op string, members iter.Seq[*member], pass func(error) bool, do func(*member) error) error {
+	var errs []error
+	for m := range members {
+		err := do(m)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, m.routed(err))
+		if ctx.Err() != nil || !pass(err) {
+			break
+		}
+	}
+	return r.failed(op, errs)
+}
+
+// failed makes one error of those of several members.
+func (r *router) failed(op string, errs []error) error {
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	err := errors.Join(errs...)
+	return &compute.Error{Op: op, Provider: r.name, NothingDone: compute.NothingDone(err), Err: err}
+}
+
+func (m *member) qualify(id string) string {
+	if id == "" {
+		return ""
+	}
+	return m.name + ":" + id
+}
+
+// routed returns a member's error as the router's: it says whose it is, and an ID
+// in it can be given to the router.
+func (m *member) routed(err error) error {
+	e, ok := errors.AsType[*compute.Error](err)
+	if err == nil {
+		return nil
+	}
+	if !ok {
+		return fmt.Errorf("%s: %w", m.name, err)
+	}
+	own := *e
+	own.ID, own.Provider = m.qualify(e.ID), cmp.Or(e.Provider, m.name)
+	if err != error(e) { // what is around it must not be lost
+		own.Kind, own.Err = nil, err
+		return &own
+	}
+	return &routedError{&own, e}
+}
+
+// routedError is a member's error in the router's words. The original is there
+// too, for callers that look for it and not for its like.
+type routedError struct{ own, original *compute.Error }
+
+func (e *routedError) Error() string   { return e.own.Error() }
+func (e *routedError) Unwrap() []error { return []error{e.own, e.original} }
