@@ -194,7 +194,7 @@ func TestInterceptorThatFailsACreation(t *testing.T) {
 	require.ErrorIs(t, err, compute.ErrUnavailable)
 	e, ok := errors.AsType[*compute.Error](err)
 	require.True(t, ok)
-	require.Equal(t, c.IDs(), []string{e.ID}, "the error names what was left")
+	require.Equal(t, []string{e.ID}, c.IDs(), "the error names what was left")
 }
 
 // A decorator must be cheap enough never to be thought about.

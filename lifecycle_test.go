@@ -111,7 +111,7 @@ func TestGetOrCreateFailures(t *testing.T) {
 	_, _, err = compute.GetOrCreate(t.Context(), c, "key", nil)
 	e, ok := errors.AsType[*compute.Error](err)
 	require.True(t, ok)
-	require.Equal(t, c.IDs(), []string{e.ID}, "the error names what was left")
+	require.Equal(t, []string{e.ID}, c.IDs(), "the error names what was left")
 }
 
 func TestGetOrCreateRace(t *testing.T) {
