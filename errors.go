@@ -108,26 +108,29 @@ func refused(err error) bool {
 func unsupported(op string) error { return &Error{Op: op, Kind: errors.ErrUnsupported} }
 
 // statuses is in order of precedence: what an error says of the request goes
-// before what it says of the connection.
+// before what it says of the connection. The words are for [Response.Code].
 var statuses = []struct {
 	err  error
 	code int
+	word string
 }{
-	{ErrInvalid, http.StatusBadRequest},
-	{ErrUnauthorized, http.StatusUnauthorized},
-	{ErrForbidden, http.StatusForbidden},
-	{ErrNotFound, http.StatusNotFound},
-	{ErrConflict, http.StatusConflict},
-	{ErrQuota, http.StatusTooManyRequests},
-	{errors.ErrUnsupported, http.StatusNotImplemented},
-	{context.DeadlineExceeded, http.StatusGatewayTimeout},
-	{context.Canceled, 499}, // the client went away; no name in package http
-	{ErrUnavailable, http.StatusBadGateway},
-	{fs.ErrNotExist, http.StatusNotFound},
-	{fs.ErrExist, http.StatusConflict},
-	{fs.ErrPermission, http.StatusForbidden},
-	{fs.ErrInvalid, http.StatusBadRequest},
+	{ErrInvalid, http.StatusBadRequest, "invalid"},
+	{ErrUnauthorized, http.StatusUnauthorized, "unauthorized"},
+	{ErrForbidden, http.StatusForbidden, "forbidden"},
+	{ErrNotFound, http.StatusNotFound, "not_found"},
+	{ErrConflict, http.StatusConflict, "conflict"},
+	{ErrQuota, http.StatusTooManyRequests, "quota"},
+	{errors.ErrUnsupported, http.StatusNotImplemented, "unsupported"},
+	{context.DeadlineExceeded, http.StatusGatewayTimeout, "timeout"},
+	{context.Canceled, statusClientGone, "canceled"},
+	{ErrUnavailable, http.StatusBadGateway, "unavailable"},
+	{fs.ErrNotExist, http.StatusNotFound, "file_not_exist"},
+	{fs.ErrExist, http.StatusConflict, "file_exist"},
+	{fs.ErrPermission, http.StatusForbidden, "file_permission"},
+	{fs.ErrInvalid, http.StatusBadRequest, "file_invalid"},
 }
+
+const statusClientGone = 499 // no name in package http
 
 // StatusCode returns the HTTP status that stands for err; 200 for nil.
 func StatusCode(err error) int {

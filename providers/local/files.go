@@ -1,0 +1,235 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/computekit/compute"
+	"github.com/computekit/compute/providers/local/internal/engine"
+)
+
+// workdir is where commands run and relative names start.
+const workdir = "/workspace"
+
+// Filesystem implements [compute.Sandbox]. The sandbox's init opens every file,
+// inside, so that no link leads out of it.
+func (s *Sandbox) Filesystem() compute.Filesystem { return filesystem{s} }
+
+// filesystem implements [compute.Filesystem] and its optional interfaces.
+type filesystem struct{ s *Sandbox }
+
+// do runs one operation on a name.
+func (f filesystem) do(ctx context.Context, op, verb, name string, do func(machine) error) error {
+	if err := checkName(verb, name); err != nil {
+		return err
+	}
+	return f.s.with(ctx, op, do)
+}
+
+func checkName(verb, name string) error {
+	if name == "" || strings.IndexByte(name, 0) >= 0 {
+		return &fs.PathError{Op: verb, Path: name, Err: fs.ErrInvalid}
+	}
+	return nil
+}
+
+func (f filesystem) ReadFile(ctx context.Context, name string) (data []byte, err error) {
+	err = f.do(ctx, "read file", "open", name, func(m machine) error {
+		file, entry, err := m.OpenFile(ctx, name)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		data, err = readAll(ctx, file, entry.Size)
+		return err
+	})
+	return data, err
+}
+
+// readAll reads a file of about that size, as long as ctx lasts: a file that
+// grows while it is read has no end.
+func readAll(ctx context.Context, r io.Reader, size int64) ([]byte, error) {
+	var buf bytes.Buffer
+	buf.Grow(int(min(size, 1<<30)) + bytes.MinRead)
+	if _, err := buf.ReadFrom(&streamReader{ctx: ctx, r: r}); err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
+}
+
+// OpenFile implements [compute.FileOpener].
+func (f filesystem) OpenFile(ctx context.Context, name string) (r io.ReadCloser, err error) {
+	err = f.do(ctx, "open file", "open", name, func(m machine) error {
+		file, _, err := m.OpenFile(ctx, name)
+		if err == nil {
+			r = &streamReader{ctx: ctx, r: file, Closer: file}
+		}
+		return err
+	})
+	return r, err
+}
+
+type streamReader struct {
+	ctx context.Context // covers all reads, as compute.OpenFile says
+	r   io.Reader
+	io.Closer
+}
+
+func (r *streamReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}
+
+func (f filesystem) WriteFile(ctx context.Context, name string, data []byte, perm fs.FileMode) error {
+	return f.do(ctx, "write file", "open", name, func(m machine) error {
+		w, err := m.Create(ctx, name, perm.Perm())
+		if err != nil {
+			return err
+		}
+		defer w.Close()
+		if _, err := w.Write(data); err != nil {
+			return err
+		}
+		return w.Commit()
+	})
+}
+
+// CreateFile implements [compute.FileCreator].
+func (f filesystem) CreateFile(ctx context.Context, name string, perm fs.FileMode) (w io.WriteCloser, err error) {
+	err = f.do(ctx, "create file", "open", name, func(m machine) error {
+		fw, err := m.Create(ctx, name, perm.Perm())
+		if err == nil {
+			w = &streamWriter{ctx: ctx, f: f, w: fw}
+		}
+		return err
+	})
+	return w, err
+}
+
+type streamWriter struct {
+	ctx    context.Context // covers all writes, as compute.CreateFile says
+	f      filesystem
+	w      fileWriter
+	err    error
+	closed bool
+}
+
+func (w *streamWriter) Write(p []byte) (int, error) {
+	if w.closed {
+		return 0, fs.ErrClosed
+	}
+	if w.err == nil {
+		w.err = w.ctx.Err()
+	}
+	if w.err != nil {
+		return 0, w.err
+	}
+	n, err := w.w.Write(p)
+	if err != nil {
+		w.err = w.f.s.fix(w.ctx, "write file", err)
+	}
+	return n, w.err
+}
+
+// Close makes the file what was written, if all was.
+func (w *streamWriter) Close() error {
+	if w.closed {
+		return fs.ErrClosed
+	}
+	w.closed = true
+	if w.err == nil {
+		w.err = w.ctx.Err()
+	}
+	if w.err != nil {
+		return errors.Join(w.err, ignoreClosed(w.w.Close()))
+	}
+	if err := w.w.Commit(); err != nil {
+		return w.f.s.fix(w.ctx, "write file", err)
+	}
+	return nil
+}
+
+func (f filesystem) ReadDir(ctx context.Context, name string) (infos []fs.FileInfo, err error) {
+	err = f.do(ctx, "read dir", "readdir", name, func(m machine) error {
+		infos = []fs.FileInfo{}
+		for e, err := range m.ReadDir(ctx, name) {
+			if err != nil {
+				return err
+			}
+			infos = append(infos, fileInfo{e, e.Name})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return infos, nil
+}
+
+func (f filesystem) Stat(ctx context.Context, name string) (info fs.FileInfo, err error) {
+	err = f.do(ctx, "stat", "stat", name, func(m machine) error {
+		e, err := m.Stat(ctx, name)
+		info = fileInfo{e, path.Base(name)}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return info, nil
+}
+
+// fileInfo implements [fs.FileInfo]. Its Sys is nil: what else there is to know
+// is not portable.
+type fileInfo struct {
+	e    engine.Entry
+	name string
+}
+
+func (i fileInfo) Name() string       { return i.name }
+func (i fileInfo) Size() int64        { return i.e.Size }
+func (i fileInfo) Mode() fs.FileMode  { return i.e.Mode }
+func (i fileInfo) ModTime() time.Time { return i.e.ModTime }
+func (i fileInfo) IsDir() bool        { return i.e.Mode.IsDir() }
+func (i fileInfo) Sys() any           { return nil }
+
+func (f filesystem) MkdirAll(ctx context.Context, name string, perm fs.FileMode) error {
+	return f.do(ctx, "make dir", "mkdir", name, func(m machine) error { return m.MkdirAll(ctx, name, perm.Perm()) })
+}
+
+func (f filesystem) RemoveAll(ctx context.Context, name string) error {
+	full := path.Clean(name)
+	if !path.IsAbs(name) {
+		full = path.Join(workdir, name)
+	}
+	if full == "/" || full == workdir || path.Clean(name) == ".." {
+		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrInvalid}
+	}
+	return f.do(ctx, "remove", "remove", name, func(m machine) error { return m.RemoveAll(ctx, name) })
+}
+
+// Rename implements [compute.Renamer].
+func (f filesystem) Rename(ctx context.Context, oldname, newname string) error {
+	if err := checkName("rename", newname); err != nil {
+		return err
+	}
+	return f.do(ctx, "rename", "rename", oldname, func(m machine) error { return m.Rename(ctx, oldname, newname) })
+}
+
+// ReadArchive implements [compute.Archiver]. Sockets, pipes and devices are
+// left out.
+func (f filesystem) ReadArchive(ctx context.Context, dir string, w io.Writer) error {
+	return f.do(ctx, "read archive", "archive", dir, func(m machine) error { return m.TarOut(ctx, dir, w) })
+}
+
+// WriteArchive implements [compute.Archiver].
+func (f filesystem) WriteArchive(ctx context.Context, dir string, r io.Reader) error {
+	return f.do(ctx, "write archive", "unpack", dir, func(m machine) error { return m.TarIn(ctx, dir, r) })
+}

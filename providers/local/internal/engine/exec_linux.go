@@ -1,0 +1,252 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/computekit/compute/providers/local/internal/wire"
+)
+
+const (
+	// drainQuiet is how long output may pause, once the command has exited,
+	// before what still holds it open counts as a process in the background.
+	drainQuiet = 50 * time.Millisecond
+	// drainMax bounds that for a background process that never pauses.
+	drainMax = 2 * time.Second
+)
+
+// Exec runs a command to its end. A command that ran is no error, whatever
+// its exit code. When ctx ends, all processes that the command started are
+// killed, and the error is ctx's cause.
+//
+// A read from cmd.Stdin that is under way when the command ends is not waited
+// for.
+func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
+	c, files, err := b.begin(ctx, cmd)
+	if err != nil {
+		return Exit{}, err
+	}
+	defer c.close()
+	r := run{call: c}
+	defer func() { wire.CloseAll(files) }()
+	if cmd.Stdin != nil {
+		r.feed(files[0], cmd.Stdin)
+		files = files[1:]
+	}
+	r.pump(files[0], cmd.Stdout)
+	r.pump(files[1], cmd.Stderr)
+	exit, err := r.wait(ctx)
+	r.drain(files)
+	return exit, errors.Join(err, r.writeErr)
+}
+
+// begin has the command started and returns the files of its streams.
+func (b *Box) begin(ctx context.Context, cmd Command) (*call, []*os.File, error) {
+	req := request(wire.OpExec, cmd)
+	req.Stdin = cmd.Stdin != nil
+	want := 2
+	if req.TTY {
+		want = 1
+	} else if req.Stdin {
+		want = 3
+	}
+	c, err := b.call(ctx, req)
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err := c.replyFiles(want)
+	if err != nil {
+		c.close()
+		return nil, nil, err
+	}
+	c.release() // from now on the end of ctx means to kill, not to hang up
+	return c, files, nil
+}
+
+func request(op string, cmd Command) *wire.Request {
+	r := &wire.Request{Op: op, Argv: cmd.Argv, Env: cmd.Env, Dir: cmd.Dir, User: cmd.User}
+	if cmd.Terminal != nil {
+		r.TTY, r.Size = true, cmd.Terminal.wire()
+	}
+	return r
+}
+
+func (s Size) wire() wire.Size {
+	clamp := func(n int) uint32 { return uint32(min(max(n, 0), 1<<15)) }
+	return wire.Size{Rows: clamp(s.Rows), Cols: clamp(s.Cols)}
+}
+
+// A run is a command under way.
+type run struct {
+	call     *call
+	pumps    sync.WaitGroup
+	exited   atomic.Int64 // when, in Unix nanoseconds
+	mu       sync.Mutex
+	writeErr error
+}
+
+// feed copies the input until the command does not take it any more.
+func (r *run) feed(w *os.File, in io.Reader) {
+	go func() {
+		defer w.Close()
+		_, _ = io.Copy(w, in)
+	}()
+}
+
+// pump copies a stream. After an error of the writer it goes on reading: the
+// command must not hang because its output is not wanted.
+func (r *run) pump(f *os.File, w io.Writer) {
+	if w == nil {
+		w = io.Discard
+	}
+	r.pumps.Go(func() {
+		buf := make([]byte, 32<<10)
+		for {
+			n, err := f.Read(buf)
+			if n > 0 {
+				w = r.write(w, buf[:n])
+			}
+			if err != nil {
+				return
+			}
+			r.extend(f)
+		}
+	})
+}
+
+func (r *run) write(w io.Writer, p []byte) io.Writer {
+	if _, err := w.Write(p); err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.writeErr == nil {
+			r.writeErr = err
+		}
+		return io.Discard
+	}
+	return w
+}
+
+// extend waits a little longer for a stream that goes on after the exit.
+func (r *run) extend(f *os.File) {
+	if at := r.exited.Load(); at != 0 {
+		r.limit(f, time.Unix(0, at))
+	}
+}
+
+func (r *run) limit(f *os.File, exited time.Time) {
+	deadline := time.Now().Add(drainQuiet)
+	if last := exited.Add(drainMax); deadline.After(last) {
+		deadline = last
+	}
+	_ = f.SetReadDeadline(deadline)
+}
+
+// wait returns when the command has ended, by itself or because ctx has.
+func (r *run) wait(ctx context.Context) (Exit, error) {
+	stop := context.AfterFunc(ctx, func() {
+		_ = r.call.Send(&wire.Request{Op: wire.OpKill})
+		_ = r.call.SetReadDeadline(time.Now().Add(grace))
+	})
+	var reply wire.Reply
+	files, err := r.call.Receive(&reply, wire.MaxReply)
+	wire.CloseAll(files)
+	switch killed := !stop(); {
+	case killed:
+		return exitOf(reply.Exit), context.Cause(ctx)
+	case err != nil:
+		return Exit{}, r.call.failed(err)
+	case reply.Fault.Code != "":
+		return Exit{}, typedError(reply.Fault)
+	}
+	return exitOf(reply.Exit), nil
+}
+
+// drain takes what the command wrote last.
+func (r *run) drain(outputs []*os.File) {
+	now := time.Now()
+	r.exited.Store(now.UnixNano())
+	for _, f := range outputs {
+		r.limit(f, now)
+	}
+	r.pumps.Wait()
+}
+
+func exitOf(e wire.Exit) Exit {
+	exit := Exit{
+		Code: e.Code, Signal: e.Signal, MaxRSS: e.MaxRSS,
+		Duration: time.Duration(e.Duration), User: time.Duration(e.User), System: time.Duration(e.System),
+	}
+	if e.Signal != 0 {
+		exit.Code = -1
+	}
+	return exit
+}
+
+// A Terminal is a command on a terminal of its own. What it prints is read
+// from the Terminal, what is written is typed.
+type Terminal struct {
+	call *call
+	file *os.File
+	done chan struct{}
+	exit Exit
+	err  error
+}
+
+// Terminal starts a command on a new terminal. It lives until it exits, ctx
+// ends, or the Terminal is closed, which must be done in any case.
+func (b *Box) Terminal(ctx context.Context, cmd Command, size Size) (*Terminal, error) {
+	cmd.Terminal, cmd.Stdin = &size, nil
+	c, files, err := b.begin(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	t := &Terminal{call: c, file: files[0], done: make(chan struct{})}
+	go func() {
+		defer close(t.done)
+		t.exit, t.err = (&run{call: c}).wait(ctx)
+		// Reading ends by itself when nothing has the terminal open any more.
+		_ = t.file.SetReadDeadline(time.Now().Add(drainMax))
+	}()
+	return t, nil
+}
+
+// Read reads what was printed. It returns io.EOF when the command has ended.
+func (t *Terminal) Read(p []byte) (int, error) {
+	n, err := t.file.Read(p)
+	if err != nil && !errors.Is(err, os.ErrClosed) {
+		err = io.EOF // EIO: nothing has the terminal open
+	}
+	return n, err
+}
+
+// Write types.
+func (t *Terminal) Write(p []byte) (int, error) { return t.file.Write(p) }
+
+// Resize tells the command of the terminal's new size.
+func (t *Terminal) Resize(size Size) error {
+	return t.call.Send(&wire.Request{Op: wire.OpResize, Size: size.wire()})
+}
+
+// Wait returns when the command has ended.
+func (t *Terminal) Wait() (Exit, error) {
+	<-t.done
+	return t.exit, t.err
+}
+
+// Close kills what still runs on the terminal and gives it back.
+func (t *Terminal) Close() error {
+	select {
+	case <-t.done:
+	default:
+		_ = t.call.Send(&wire.Request{Op: wire.OpKill})
+		_ = t.call.SetReadDeadline(time.Now().Add(grace))
+		<-t.done
+	}
+	t.call.close()
+	return t.file.Close()
+}

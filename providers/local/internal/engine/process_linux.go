@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+	"time"
+
+	"github.com/computekit/compute/providers/local/internal/wire"
+)
+
+// StartProcess starts a command in the background: it runs until it ends or
+// is killed, whatever becomes of this program. The sandbox keeps the last
+// 8 MiB of each of its outputs. cmd.Stdin, Stdout and Stderr are not used.
+func (b *Box) StartProcess(ctx context.Context, cmd Command) (Process, error) {
+	req := request(wire.OpStart, cmd)
+	req.Stdin = cmd.KeepStdin
+	return b.process(ctx, req)
+}
+
+// Process returns what is known of a background process.
+func (b *Box) Process(ctx context.Context, id string) (Process, error) {
+	return b.process(ctx, &wire.Request{Op: wire.OpInfo, ID: id})
+}
+
+func (b *Box) process(ctx context.Context, req *wire.Request) (Process, error) {
+	r, err := b.ask(ctx, req)
+	if err != nil {
+		return Process{}, err
+	}
+	if len(r.Processes) != 1 {
+		return Process{}, wire.ErrMalformed
+	}
+	return processOf(r.Processes[0]), nil
+}
+
+// Processes lists the background processes, also those that have ended, the
+// oldest first. The sandbox remembers a thousand.
+func (b *Box) Processes(ctx context.Context) ([]Process, error) {
+	const atMost = 10000
+	c, err := b.call(ctx, &wire.Request{Op: wire.OpList})
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	var list []Process
+	for len(list) < atMost {
+		r, err := c.reply()
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range r.Processes {
+			list = append(list, processOf(p))
+		}
+		if r.Done {
+			return list, nil
+		}
+	}
+	return nil, wire.ErrMalformed
+}
+
+func processOf(p wire.Process) Process {
+	return Process{
+		ID: p.ID, PID: p.PID, Argv: p.Argv, Dir: p.Dir, TTY: p.TTY, Started: time.Unix(0, p.Started),
+		Done: p.Done, Exit: exitOf(p.Exit), Stdout: p.Stdout, Stderr: p.Stderr,
+	}
+}
+
+// WaitProcess returns when a background process has ended.
+func (b *Box) WaitProcess(ctx context.Context, id string) (Exit, error) {
+	r, err := b.ask(ctx, &wire.Request{Op: wire.OpWait, ID: id})
+	if err != nil {
+		return Exit{}, err
+	}
+	return exitOf(r.Exit), nil
+}
+
+// Signal sends a signal to a background process, not to its children.
+func (b *Box) Signal(ctx context.Context, id string, sig syscall.Signal) error {
+	_, err := b.ask(ctx, &wire.Request{Op: wire.OpSignal, ID: id, Signal: int(sig)})
+	return err
+}
+
+// Kill kills a background process and all processes that it started, however
+// they detached themselves, and returns when they are gone.
+func (b *Box) Kill(ctx context.Context, id string) error {
+	_, err := b.ask(ctx, &wire.Request{Op: wire.OpKill, ID: id})
+	return err
+}
+
+// Resize changes the size of a background process's terminal.
+func (b *Box) Resize(ctx context.Context, id string, size Size) error {
+	_, err := b.ask(ctx, &wire.Request{Op: wire.OpResize, ID: id, Size: size.wire()})
+	return err
+}
+
+// WriteStdin writes to a background process's standard input, and closes it
+// afterwards if last.
+func (b *Box) WriteStdin(ctx context.Context, id string, data io.Reader, last bool) error {
+	c, err := b.call(ctx, &wire.Request{Op: wire.OpStdin, ID: id, EOF: last})
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return c.upload(data)
+}
+
+// upload sends data in frames and receives the outcome, which may come
+// before all is sent.
+func (c *call) upload(data io.Reader) error {
+	if data != nil {
+		_, err := io.CopyBuffer(frameWriter{c}, onlyReader{data}, make([]byte, wire.MaxChunk))
+		if err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+			return err
+		}
+	}
+	_ = c.Send(&wire.Reply{})
+	_, err := c.reply()
+	return err
+}
+
+type onlyReader struct{ io.Reader }
+
+type frameWriter struct{ call *call }
+
+func (w frameWriter) Write(p []byte) (int, error) {
+	if err := w.call.WriteFrame(wire.KindData, p); err != nil {
+		if w.call.ctx.Err() != nil {
+			err = context.Cause(w.call.ctx)
+		}
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Output copies a background process's stream to w, from a byte offset on,
+// and returns the offset that follows. With follow it lasts until the process
+// has ended. Where the sandbox no longer keeps the bytes asked for, it calls
+// gap, if not nil, with how many are missing, and goes on behind them.
+func (b *Box) Output(ctx context.Context, id string, s Stream, offset int64, follow bool, w io.Writer, gap func(int64)) (int64, error) {
+	c, err := b.call(ctx, &wire.Request{Op: wire.OpOutput, ID: id, Stream: int(s), Offset: offset, Follow: follow})
+	if err != nil {
+		return offset, err
+	}
+	defer c.close()
+	for {
+		kind, data, files, err := c.ReadFrame(wire.MaxChunk)
+		wire.CloseAll(files)
+		if err != nil {
+			return offset, c.failed(err)
+		}
+		if kind != wire.KindData {
+			return offset, outcome(data)
+		}
+		if offset, err = advance(offset, data, w, gap); err != nil {
+			return offset, err
+		}
+	}
+}
+
+func outcome(message []byte) error {
+	var r wire.Reply
+	if err := wire.Unmarshal(message, &r); err != nil {
+		return err
+	}
+	if r.Fault.Code != "" {
+		return typedError(r.Fault)
+	}
+	return nil
+}
+
+// advance writes one portion of a stream, which follows its offset.
+func advance(offset int64, frame []byte, w io.Writer, gap func(int64)) (int64, error) {
+	const prefix = 8
+	if len(frame) < prefix {
+		return offset, wire.ErrMalformed
+	}
+	at := int64(binary.BigEndian.Uint64(frame))
+	if at < offset {
+		return offset, fmt.Errorf("%w: output goes backwards", wire.ErrMalformed)
+	}
+	if at > offset && gap != nil {
+		gap(at - offset)
+	}
+	n, err := w.Write(frame[prefix:])
+	return at + int64(n), err
+}

@@ -1,0 +1,313 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/computekit/compute/providers/local/internal/guest"
+	"github.com/computekit/compute/providers/local/internal/wire"
+)
+
+// Names in a sandbox's directory. Init sees only the files below fsName.
+const (
+	fsName     = "fs"
+	socketName = "sock"
+	recordName = "init"
+)
+
+const (
+	defaultHostname     = "sandbox"
+	defaultMaxProcesses = 4096
+)
+
+// namespaces are all that a sandbox has of its own.
+const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC |
+	unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+
+// Start starts a sandbox. If it fails, or ctx ends before it returns, nothing
+// is left of it. What this system lacks is an error that matches
+// errors.ErrUnsupported and names it.
+func Start(ctx context.Context, spec Spec) (*Box, error) {
+	ids, err := currentMap()
+	if err != nil {
+		return nil, err
+	}
+	if spec, err = spec.resolve(); err != nil {
+		return nil, err
+	}
+	shared, err := ensureBase(spec.StateDir, ids)
+	if err != nil {
+		return nil, err
+	}
+	sweep()
+	if err := os.Mkdir(spec.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	l := launcher{spec: spec, ids: ids, base: shared}
+	if err := l.launch(ctx); err != nil {
+		return nil, errors.Join(err, l.undo())
+	}
+	return &Box{dir: spec.Dir}, nil
+}
+
+// resolve fills in the defaults and makes paths absolute, since init has
+// another working directory.
+func (s Spec) resolve() (Spec, error) {
+	var err error
+	if s.Dir == "" {
+		return s, errors.New("no directory for the sandbox")
+	}
+	if s.Dir, err = filepath.Abs(s.Dir); err != nil {
+		return s, err
+	}
+	if s.StateDir == "" {
+		s.StateDir = filepath.Dir(s.Dir)
+	}
+	if s.StateDir, err = filepath.Abs(s.StateDir); err != nil {
+		return s, err
+	}
+	layers := make([]string, len(s.Layers))
+	for i, l := range s.Layers {
+		if layers[i], err = filepath.Abs(l); err != nil {
+			return s, err
+		}
+	}
+	s.Layers = layers
+	if s.Hostname == "" {
+		s.Hostname = defaultHostname
+	}
+	if len(s.Hostname) > 64 || strings.ContainsAny(s.Hostname, "\x00\n /") {
+		return s, fmt.Errorf("hostname %q is not one", s.Hostname)
+	}
+	if s.MaxProcesses <= 0 {
+		s.MaxProcesses = defaultMaxProcesses
+	}
+	return s, nil
+}
+
+// A launcher is one attempt to start a sandbox.
+type launcher struct {
+	spec Spec
+	ids  idMap
+	base base
+	proc *os.Process
+}
+
+func (l *launcher) launch(ctx context.Context) error {
+	program, err := self()
+	if err != nil {
+		return err
+	}
+	if err := l.makeDirs(); err != nil {
+		return err
+	}
+	listener, err := listen(filepath.Join(l.spec.Dir, socketName))
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return err
+	}
+	defer ours.Close()
+	err = l.fork(program, theirs, listener)
+	_ = theirs.Close()
+	if err != nil {
+		return err
+	}
+	if err := writeRecord(l.spec.Dir, l.proc.Pid); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = ours.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if err := l.converse(ours); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return err
+	}
+	adopt(l.proc)
+	return nil
+}
+
+// makeDirs makes an upper and a work directory for each overlay.
+func (l *launcher) makeDirs() error {
+	root := filepath.Join(l.spec.Dir, fsName)
+	dirs := []string{root, root + "/upper", root + "/work"}
+	for _, t := range l.base.trees {
+		dirs = append(dirs, root+"/upper/"+t.Name, root+"/work/"+t.Name)
+	}
+	for _, d := range dirs {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return err
+		}
+		if err := os.Chmod(d, 0o755); err != nil { // whatever the umask
+			return err
+		}
+		if err := l.ids.give(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *launcher) fork(program string, control, listener *os.File) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	attr := &os.ProcAttr{
+		Dir: "/",
+		Env: []string{}, // not nil, which would mean this program's
+		// In the order of guest.ControlFd and guest.ListenerFd.
+		Files: []*os.File{null, null, null, control, listener},
+		Sys:   l.ids.attributes(namespaces),
+	}
+	l.proc, err = os.StartProcess(program, []string{guest.InitName}, attr)
+	if err != nil {
+		return explainClone(err)
+	}
+	return nil
+}
+
+// converse tells init what to become, hears that it has, and lets it stay.
+func (l *launcher) converse(control wire.Conn) error {
+	config := l.config()
+	mounts, err := l.mounts(config)
+	defer closeFds(mounts)
+	if err != nil {
+		return err
+	}
+	if err := control.Send(config, mounts...); err != nil {
+		return explainSilence(err)
+	}
+	var r wire.Reply
+	files, err := control.Receive(&r, wire.MaxReply)
+	wire.CloseAll(files)
+	if err != nil {
+		return explainSilence(err)
+	}
+	if r.Fault.Text != "" {
+		return explainSetup(r.Fault)
+	}
+	return control.Send(&wire.Reply{})
+}
+
+func (l *launcher) config() *wire.Config {
+	return &wire.Config{
+		Box:      filepath.Join(l.spec.Dir, fsName),
+		Layers:   append([]string{l.base.layer}, l.spec.Layers...),
+		Trees:    l.base.trees,
+		Fds:      l.ids.ranged(),
+		Hostname: l.spec.Hostname,
+		Env:      l.spec.Env,
+		Ranged:   l.ids.ranged(),
+		MaxProcs: uint64(l.spec.MaxProcesses),
+	}
+}
+
+// mounts makes the mounts that init cannot make as the user that it is. The
+// host's directories are shown with their IDs shifted, where the file system
+// can do that, and else as nobody's.
+func (l *launcher) mounts(config *wire.Config) ([]int, error) {
+	if !config.Fds {
+		return nil, nil
+	}
+	users, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", l.proc.Pid))
+	if err != nil {
+		return nil, err
+	}
+	defer users.Close()
+	own := 1 + len(config.Layers)
+	var fds []int
+	for i, path := range guest.Sources(config) {
+		fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		if err != nil {
+			return fds, &UnavailableError{Facility: "mounting " + path + " (open_tree)", Err: err}
+		}
+		fds = append(fds, fd)
+		attr := unix.MountAttr{Propagation: unix.MS_PRIVATE}
+		if i >= own {
+			attr.Attr_set, attr.Userns_fd = unix.MOUNT_ATTR_IDMAP, uint64(users.Fd())
+		}
+		if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil && i < own {
+			return fds, &UnavailableError{Facility: "changing a mount (mount_setattr)", Err: err}
+		}
+	}
+	runtime.KeepAlive(users)
+	return fds, nil
+}
+
+func closeFds(fds []int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+}
+
+// undo leaves nothing of a failed attempt.
+func (l *launcher) undo() error {
+	if l.proc != nil {
+		_ = l.proc.Kill()
+		_, _ = l.proc.Wait()
+	}
+	return removeDir(l.spec.Dir)
+}
+
+func socketPair() (wire.Conn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return wire.Conn{}, nil, os.NewSyscallError("socketpair", err)
+	}
+	ours, err := unixConn(os.NewFile(uintptr(fds[0]), "control"))
+	theirs := os.NewFile(uintptr(fds[1]), "control")
+	if err != nil {
+		_ = theirs.Close()
+		return wire.Conn{}, nil, err
+	}
+	return ours, theirs, nil
+}
+
+// listen makes the sandbox's socket.
+func listen(path string) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	err = withShortPath(path, func(short string) error {
+		return unix.Bind(fd, &unix.SockaddrUnix{Name: short})
+	})
+	if err == nil {
+		err = unix.Listen(fd, 128)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, &os.PathError{Op: "listen", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// maxSocketPath is what fits into a socket's address.
+const maxSocketPath = 107
+
+// withShortPath calls f with a name of path that fits into an address.
+func withShortPath(path string, f func(string) error) error {
+	if len(path) <= maxSocketPath {
+		return f(path)
+	}
+	dir, err := os.OpenFile(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return errors.Unwrap(err)
+	}
+	defer dir.Close()
+	return f(fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)))
+}

@@ -1,0 +1,372 @@
+package guest
+
+import (
+	"archive/tar"
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/computekit/compute/providers/local/internal/wire"
+)
+
+// maxEntries bounds an archive that comes in: names cost inodes, whatever
+// the size of the files.
+const maxEntries = 1 << 20
+
+// tarOut streams a tree as an archive of data frames, and then the outcome.
+func (s *server) tarOut(c wire.Conn, r *wire.Request) {
+	err := s.root.pack(r.Path, frameWriter{c})
+	_ = c.Send(&wire.Reply{Done: true, Fault: fault(err)})
+}
+
+type frameWriter struct{ conn wire.Conn }
+
+func (w frameWriter) Write(p []byte) (int, error) {
+	return len(p), w.conn.WriteFrame(wire.KindData, p)
+}
+
+func (r *root) pack(name string, w io.Writer) error {
+	dir, err := r.open(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	buf := bufio.NewWriterSize(w, wire.MaxChunk/2)
+	tw := tar.NewWriter(buf)
+	if err := packDir(tw, dir, ""); err != nil {
+		return err
+	}
+	if err := tw.Close(); err != nil {
+		return err
+	}
+	return buf.Flush()
+}
+
+func packDir(tw *tar.Writer, dir *os.File, prefix string) error {
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		e, err := entryOf(int(dir.Fd()), name)
+		if err == nil {
+			err = packEntry(tw, dir, e, prefix+name)
+		}
+		if err != nil && err != unix.ENOENT { // what is gone since is left out
+			return err
+		}
+	}
+	return nil
+}
+
+func packEntry(tw *tar.Writer, dir *os.File, e wire.Entry, name string) error {
+	h := &tar.Header{
+		Name: name, Mode: int64(e.Mode & 0o7777), Uid: int(e.UID), Gid: int(e.GID),
+		ModTime: time.Unix(0, e.MTime), Format: tar.FormatPAX,
+	}
+	switch e.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		return packSub(tw, dir, e, h)
+	case unix.S_IFLNK:
+		h.Typeflag, h.Linkname = tar.TypeSymlink, e.Link
+		return tw.WriteHeader(h)
+	case unix.S_IFREG:
+		return packFile(tw, dir, e, h)
+	}
+	return nil
+}
+
+func packSub(tw *tar.Writer, dir *os.File, e wire.Entry, h *tar.Header) error {
+	fd, err := unix.Openat(int(dir.Fd()), e.Name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	sub := os.NewFile(uintptr(fd), e.Name)
+	defer sub.Close()
+	h.Typeflag = tar.TypeDir
+	h.Name += "/"
+	if err := tw.WriteHeader(h); err != nil {
+		return err
+	}
+	return packDir(tw, sub, h.Name)
+}
+
+// packFile writes as many bytes as the file had when it was opened: one that
+// grows meanwhile is cut, one that shrinks is filled up with zeros.
+func packFile(tw *tar.Writer, dir *os.File, e wire.Entry, h *tar.Header) error {
+	fd, err := unix.Openat(int(dir.Fd()), e.Name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), e.Name)
+	defer f.Close()
+	if err := requireRegular(fd); err != nil {
+		return unix.ENOENT
+	}
+	h.Typeflag, h.Size = tar.TypeReg, e.Size
+	if err := tw.WriteHeader(h); err != nil {
+		return err
+	}
+	n, err := io.Copy(tw, io.LimitReader(f, e.Size))
+	if err == nil && n < e.Size {
+		_, err = io.CopyN(tw, zeros{}, e.Size-n)
+	}
+	return err
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// tarIn unpacks an archive that comes in data frames, ended by a message.
+func (s *server) tarIn(c wire.Conn, r *wire.Request) {
+	s.gate.enter()
+	defer s.gate.leave()
+	in := &frameReader{conn: c}
+	err := s.root.unpack(r.Path, in)
+	if err == nil {
+		_, err = io.Copy(io.Discard, in) // padding after the archive
+	}
+	reply(c, err)
+}
+
+type frameReader struct {
+	conn wire.Conn
+	rest []byte
+	done bool
+}
+
+func (r *frameReader) Read(p []byte) (int, error) {
+	for len(r.rest) == 0 {
+		if r.done {
+			return 0, io.EOF
+		}
+		kind, data, files, err := r.conn.ReadFrame(wire.MaxChunk)
+		wire.CloseAll(files)
+		if err != nil {
+			return 0, unexpectedEOF(err)
+		}
+		r.rest, r.done = data, kind != wire.KindData
+		if r.done {
+			r.rest = nil
+		}
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+func unexpectedEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (r *root) unpack(name string, in io.Reader) error {
+	if err := r.mkdirAll(name, 0o755); err != nil {
+		return err
+	}
+	dir, err := r.open(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	u := unpacker{root: int(dir.Fd())}
+	tr := tar.NewReader(in)
+	for range maxEntries {
+		h, err := tr.Next()
+		if err == io.EOF {
+			return u.finish()
+		}
+		if err != nil {
+			return err
+		}
+		if err := u.entry(h, tr); err != nil {
+			return fmt.Errorf("archive entry %q: %w", h.Name, err)
+		}
+	}
+	return fmt.Errorf("the archive has more than %d entries: %w", maxEntries, unix.E2BIG)
+}
+
+// An unpacker creates files below its root and nowhere else. No link is ever
+// followed, neither one of the archive nor one that was there.
+type unpacker struct {
+	root int
+	dirs []*tar.Header // whose modes and times are set when all is in them
+}
+
+var errEscapes = fmt.Errorf("leads out of the archive: %w", unix.EINVAL)
+
+func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
+	name, err := inside(h.Name)
+	if err != nil {
+		return err
+	}
+	if name == "." {
+		return nil
+	}
+	dir, err := u.parent(path.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	base := path.Base(name)
+	switch h.Typeflag {
+	case tar.TypeDir:
+		u.dirs = append(u.dirs, h)
+		return mkdirAt(dir, base)
+	case tar.TypeReg:
+		return u.file(dir, base, h, content)
+	case tar.TypeSymlink:
+		return u.symlink(dir, base, name, h)
+	case tar.TypeLink:
+		return u.link(dir, base, h)
+	case tar.TypeXGlobalHeader:
+		return nil
+	}
+	return fmt.Errorf("a device, FIFO or unknown kind %q: %w", h.Typeflag, unix.EINVAL)
+}
+
+// inside cleans a name of the archive.
+func inside(name string) (string, error) {
+	if path.IsAbs(name) || name == "" || strings.IndexByte(name, 0) >= 0 {
+		return "", errEscapes
+	}
+	for _, element := range strings.Split(name, "/") {
+		if element == ".." {
+			return "", errEscapes
+		}
+	}
+	return path.Clean(name), nil
+}
+
+const beneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
+
+func (u *unpacker) openDir(name string) (int, error) {
+	return unix.Openat2(u.root, name, &unix.OpenHow{
+		Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: beneath})
+}
+
+func (u *unpacker) parent(name string) (int, error) {
+	fd, err := u.openDir(name)
+	if err != unix.ENOENT {
+		return fd, err
+	}
+	above, err := u.parent(path.Dir(name))
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(above)
+	if err := mkdirAt(above, path.Base(name)); err != nil {
+		return -1, err
+	}
+	return u.openDir(name)
+}
+
+func mkdirAt(dir int, name string) error {
+	err := unix.Mkdirat(dir, name, 0o755)
+	if err != unix.EEXIST {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return unix.ENOTDIR
+	}
+	return nil
+}
+
+func (u *unpacker) file(dir int, name string, h *tar.Header, content io.Reader) error {
+	if err := replace(dir, name); err != nil {
+		return err
+	}
+	fd, err := unix.Openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	if _, err := io.Copy(f, content); err != nil {
+		return err
+	}
+	return settle(fd, h)
+}
+
+func replace(dir int, name string) error {
+	if err := unix.Unlinkat(dir, name, 0); err != nil && err != unix.ENOENT {
+		return err
+	}
+	return nil
+}
+
+// settle gives an unpacked file its owner, mode and time. An owner that is
+// not mapped here is left out.
+func settle(fd int, h *tar.Header) error {
+	if err := unix.Fchown(fd, h.Uid, h.Gid); err != nil && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	if err := unix.Fchmod(fd, uint32(h.Mode)&0o7777); err != nil {
+		return err
+	}
+	t := unix.NsecToTimespec(h.ModTime.UnixNano())
+	return unix.UtimesNanoAt(unix.AT_FDCWD, procFd(fd), []unix.Timespec{t, t}, 0)
+}
+
+func (u *unpacker) symlink(dir int, base, name string, h *tar.Header) error {
+	if path.IsAbs(h.Linkname) || !localLink(path.Dir(name), h.Linkname) {
+		return errEscapes
+	}
+	if err := replace(dir, base); err != nil {
+		return err
+	}
+	return unix.Symlinkat(h.Linkname, dir, base)
+}
+
+// localLink reports whether a link's target, taken by its text, stays inside.
+func localLink(dir, target string) bool {
+	joined := path.Join(dir, target)
+	return joined != ".." && !strings.HasPrefix(joined, "../") && target != ""
+}
+
+func (u *unpacker) link(dir int, base string, h *tar.Header) error {
+	target, err := inside(h.Linkname)
+	if err != nil {
+		return err
+	}
+	from, err := u.openDir(path.Dir(target))
+	if err != nil {
+		return err
+	}
+	defer unix.Close(from)
+	if err := replace(dir, base); err != nil {
+		return err
+	}
+	return unix.Linkat(from, path.Base(target), dir, base, 0)
+}
+
+func (u *unpacker) finish() error {
+	for _, h := range slices.Backward(u.dirs) {
+		fd, err := u.openDir(path.Clean(h.Name))
+		if err != nil {
+			continue // replaced by a later entry
+		}
+		err = settle(fd, h)
+		_ = unix.Close(fd)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

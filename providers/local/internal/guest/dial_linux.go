@@ -1,0 +1,59 @@
+package guest
+
+import (
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/computekit/compute/providers/local/internal/wire"
+)
+
+// dial connects to an address inside and passes the socket to the host.
+func (s *server) dial(c wire.Conn, r *wire.Request) {
+	conn, err := connect(r.Net, r.Path)
+	if err != nil {
+		reply(c, err)
+		return
+	}
+	defer conn.Close()
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		reply(c, err)
+		return
+	}
+	_ = raw.Control(func(fd uintptr) { _ = c.Send(&wire.Reply{}, int(fd)) })
+}
+
+func connect(network, address string) (net.Conn, error) {
+	switch network {
+	case "tcp", "tcp4", "tcp6", "unix":
+	default:
+		return nil, fmt.Errorf("dialling %q: %w", network, syscall.EAFNOSUPPORT)
+	}
+	// There is no name service inside; /etc/hosts knows localhost, but that
+	// file is the sandbox's, and must not be what decides.
+	if host, port, err := net.SplitHostPort(address); err == nil && network != "unix" && (host == "localhost" || host == "") {
+		return connectLocal(network, port)
+	}
+	if network != "unix" {
+		if host, _, err := net.SplitHostPort(address); err != nil || net.ParseIP(host) == nil {
+			return nil, fmt.Errorf("address %q: not an IP address and port: %w", address, syscall.EINVAL)
+		}
+	}
+	return net.DialTimeout(network, address, 30*time.Second)
+}
+
+func connectLocal(network, port string) (net.Conn, error) {
+	var failure error
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		conn, err := net.DialTimeout(network, net.JoinHostPort(host, port), 30*time.Second)
+		if err == nil {
+			return conn, nil
+		}
+		if failure == nil {
+			failure = err
+		}
+	}
+	return nil, failure
+}

@@ -1,0 +1,20 @@
+// Package guest is the init process of a sandbox: the program that imports
+// it, executed again inside new namespaces. It assembles the root, gives up
+// what commands must not have, and then serves the host over a Unix socket
+// until the sandbox ends.
+//
+// Importing the package is enough: its init function recognises such an
+// execution by the first argument and does not return to the program's main.
+package guest
+
+// First arguments by which a program becomes something else than itself.
+const (
+	InitName = "compute-init" // the init of a sandbox
+	CopyName = "compute-copy" // copies a tree inside a user namespace
+)
+
+// Descriptors that a fresh init inherits beside standard input and output.
+const (
+	ControlFd  = 3 // its Config comes in here, and word of its success goes out
+	ListenerFd = 4 // where it serves
+)

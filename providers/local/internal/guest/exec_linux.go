@@ -1,0 +1,248 @@
+package guest
+
+import (
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/computekit/compute/providers/local/internal/wire"
+)
+
+// exec runs a command whose output goes to the host directly. It lasts as
+// long as the connection at most.
+func (s *server) exec(c wire.Conn, r *wire.Request) {
+	io, err := s.openStdio(r)
+	if err != nil {
+		reply(c, err)
+		return
+	}
+	defer io.close()
+	ch, err := s.launch(r, io.child)
+	io.closeChild()
+	if err != nil {
+		reply(c, err)
+		return
+	}
+	defer ch.mark.Close()
+	if c.Send(&wire.Reply{PID: ch.pid}, io.hostFds()...) != nil {
+		_ = killTree(ch.inode)
+		return
+	}
+	io.closeStdin()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		s.attend(c, ch, io)
+	}()
+	s.awaitExec(c, ch, gone)
+	<-gone
+	if !r.TTY {
+		io.drain()
+	}
+}
+
+// awaitExec reports the end of the command, or makes one if the host goes.
+func (s *server) awaitExec(c wire.Conn, ch *child, gone chan struct{}) {
+	select {
+	case <-ch.exited:
+	case <-gone:
+		_ = killTree(ch.inode)
+		return
+	}
+	if c.Send(&wire.Reply{Done: true, Exit: exitOf(ch)}) != nil {
+		_ = killTree(ch.inode)
+	}
+}
+
+// attend serves what the host asks about its command until it hangs up.
+func (s *server) attend(c wire.Conn, ch *child, io *stdio) {
+	for {
+		var r wire.Request
+		files, err := c.Receive(&r, wire.MaxRequest)
+		wire.CloseAll(files)
+		if err != nil {
+			return
+		}
+		switch r.Op {
+		case wire.OpKill:
+			_ = killTree(ch.inode)
+		case wire.OpSignal:
+			_ = s.spawner.reaper.signal(ch, syscall.Signal(r.Signal))
+		case wire.OpResize:
+			_ = io.resize(r.Size)
+		}
+	}
+}
+
+func exitOf(ch *child) wire.Exit {
+	e := wire.Exit{
+		Duration: int64(ch.ended.Sub(ch.started)),
+		User:     ch.rusage.Utime.Nano(),
+		System:   ch.rusage.Stime.Nano(),
+		MaxRSS:   ch.rusage.Maxrss << 10,
+	}
+	if ch.status.Signaled() {
+		e.Signal = int(ch.status.Signal())
+	} else {
+		e.Code = ch.status.ExitStatus()
+	}
+	return e
+}
+
+// A stdio is the standard files of a command: the ends that the command gets,
+// and the ends on this side.
+type stdio struct {
+	child    [3]uintptr
+	theirs   []*os.File
+	in       *os.File // nil without input
+	out, err *os.File // err is nil with a terminal
+	tty      bool
+}
+
+func (s *server) openStdio(r *wire.Request) (*stdio, error) {
+	if r.TTY {
+		return s.openTerminal(r.Size)
+	}
+	io := &stdio{}
+	io.child[0] = s.null.Fd()
+	if r.Stdin {
+		if err := io.pipe(0, &io.in); err != nil {
+			return nil, err
+		}
+	}
+	if err := io.pipe(1, &io.out); err != nil {
+		return nil, err
+	}
+	if err := io.pipe(2, &io.err); err != nil {
+		return nil, err
+	}
+	return io, nil
+}
+
+// pipe makes the pipe of standard file n. Only this side's end is made
+// non-blocking: programs do not expect that of theirs.
+func (p *stdio) pipe(n int, ours **os.File) error {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		p.closeChild()
+		p.close()
+		return err
+	}
+	mine, theirs := fds[0], fds[1]
+	if n == 0 {
+		mine, theirs = theirs, mine
+	}
+	_ = unix.SetNonblock(mine, true)
+	*ours = os.NewFile(uintptr(mine), "pipe")
+	p.child[n] = uintptr(theirs)
+	p.theirs = append(p.theirs, os.NewFile(uintptr(theirs), "pipe"))
+	return nil
+}
+
+// openTerminal opens a new terminal without looking at any name that a
+// command could have replaced.
+func (s *server) openTerminal(size wire.Size) (*stdio, error) {
+	master, err := unix.Openat(int(s.pts.Fd()), "ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: "/dev/pts/ptmx", Err: err}
+	}
+	io := &stdio{tty: true, out: os.NewFile(uintptr(master), "terminal")}
+	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
+		io.close()
+		return nil, os.NewSyscallError("TIOCSPTLCK", err)
+	}
+	slave, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(master), unix.TIOCGPTPEER,
+		unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if errno != 0 {
+		io.close()
+		return nil, os.NewSyscallError("TIOCGPTPEER", errno)
+	}
+	io.theirs = []*os.File{os.NewFile(slave, "terminal")}
+	io.child = [3]uintptr{slave, slave, slave}
+	return io, io.resize(size)
+}
+
+func (p *stdio) resize(size wire.Size) error {
+	if !p.tty {
+		return syscall.ENOTTY
+	}
+	if size.Rows == 0 || size.Cols == 0 {
+		size = wire.Size{Rows: 24, Cols: 80}
+	}
+	ws := unix.Winsize{Row: uint16(min(size.Rows, 1<<15)), Col: uint16(min(size.Cols, 1<<15))}
+	raw, err := p.out.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) { failed = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &ws) })
+	if err != nil {
+		return err
+	}
+	return failed
+}
+
+// hostFds are the ends to pass to the host: input if any, then outputs.
+func (p *stdio) hostFds() []int {
+	var fds []int
+	for _, f := range []*os.File{p.in, p.out, p.err} {
+		if f != nil {
+			fds = append(fds, rawFd(f))
+		}
+	}
+	return fds
+}
+
+// rawFd is f.Fd without its effect of making the file blocking.
+func rawFd(f *os.File) int {
+	fd := -1
+	if raw, err := f.SyscallConn(); err == nil {
+		_ = raw.Control(func(n uintptr) { fd = int(n) })
+	}
+	return fd
+}
+
+func (p *stdio) closeChild() {
+	for _, f := range p.theirs {
+		_ = f.Close()
+	}
+	p.theirs = nil
+}
+
+func (p *stdio) closeStdin() {
+	if p.in != nil {
+		_ = p.in.Close()
+	}
+}
+
+func (p *stdio) close() {
+	for _, f := range []*os.File{p.in, p.out, p.err} {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+}
+
+// drain reads what is still written after the host has gone, so that a
+// process left in the background is not killed by writing to a closed pipe.
+func (p *stdio) drain() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		discard(p.err)
+	}()
+	discard(p.out)
+	<-done
+}
+
+func discard(f *os.File) {
+	_ = f.SetReadDeadline(time.Time{})
+	buf := make([]byte, 4<<10)
+	for {
+		if _, err := f.Read(buf); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package guest
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/computekit/compute/providers/local/internal/seccomp"
+	"github.com/computekit/compute/providers/local/internal/tree"
+	"github.com/computekit/compute/providers/local/internal/wire"
+)
+
+func init() {
+	if len(os.Args) == 0 {
+		return
+	}
+	switch os.Args[0] {
+	case InitName:
+		// Not here: during initialization this goroutine is bound to the main
+		// thread, and every switch to it would cost one of threads.
+		code := make(chan int)
+		go func() { code <- runInit() }()
+		os.Exit(<-code)
+	case CopyName:
+		os.Exit(runCopy())
+	}
+}
+
+// runCopy copies the tree at descriptor 3 into the directory at descriptor 4.
+func runCopy() int {
+	if err := tree.Copy(4, 3); err != nil {
+		fmt.Fprint(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// runInit is the life of a sandbox's init.
+func runInit() int {
+	if os.Getpid() != 1 {
+		return 2
+	}
+	control, err := fileConn(ControlFd)
+	if err != nil {
+		return 2
+	}
+	var config wire.Config
+	mounts, err := control.Receive(&config, wire.MaxRequest)
+	if err != nil {
+		return 2
+	}
+	s, err := prepare(&config, mounts)
+	if err != nil {
+		_ = control.Send(&wire.Reply{Fault: fault(err)})
+		return 1
+	}
+	if !committed(control) {
+		return 1
+	}
+	s.serve()
+	return 0
+}
+
+// committed tells the host that all is ready and waits for its word to stay,
+// so that nothing is left over when the host dies in between.
+func committed(control wire.Conn) bool {
+	if control.Send(&wire.Reply{PID: 1}) != nil {
+		return false
+	}
+	_, err := control.Receive(&wire.Reply{}, wire.MaxReply)
+	_ = control.Close()
+	return err == nil
+}
+
+func fileConn(fd int) (wire.Conn, error) {
+	f := os.NewFile(uintptr(fd), "control")
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err != nil {
+		return wire.Conn{}, err
+	}
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return wire.Conn{}, syscall.ENOTSOCK
+	}
+	return wire.Conn{UnixConn: u}, nil
+}
+
+// A step is one stage of the preparation, named for the error it may give.
+type step struct {
+	name string
+	run  func() error
+}
+
+// prepare does everything that needs the privileges which init then drops.
+func prepare(config *wire.Config, mounts []*os.File) (*server, error) {
+	s := newServer(config)
+	steps := []step{
+		{"closing inherited files", closeInherited},
+		{"assembling the root", func() error { return assembleRoot(config, mounts) }},
+		{"bringing up the loopback interface", loopbackUp},
+		{"naming the sandbox", func() error { return setHostname(config) }},
+		{"opening devices", s.openDevices},
+		{"starting the spawner", func() (err error) { s.spawner, err = newSpawner(); return err }},
+		{"setting limits", func() error { return setLimits(config.MaxProcs) }},
+		{"shielding init", shield},
+		{"installing the seccomp filter", seccomp.Install},
+		{"listening", s.listen},
+	}
+	for _, st := range steps {
+		if err := st.run(); err != nil {
+			return nil, fmt.Errorf("%s: %w", st.name, err)
+		}
+	}
+	return s, nil
+}
+
+// closeInherited closes what leaked in from the host program. Whatever this
+// program itself opened so far is close-on-exec; what came through exec is not.
+func closeInherited() error {
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, e := range fds {
+		var fd int
+		if _, err := fmt.Sscan(e.Name(), &fd); err != nil || fd <= 2 || fd == ListenerFd {
+			continue
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err == nil && flags&unix.FD_CLOEXEC == 0 {
+			_ = unix.Close(fd)
+		}
+	}
+	unix.CloseOnExec(ListenerFd)
+	return nil
+}
+
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	ifr.SetUint16(unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
+}
+
+func setHostname(config *wire.Config) error {
+	name := config.Hostname
+	if err := unix.Sethostname([]byte(name)); err != nil {
+		return err
+	}
+	old, _ := os.ReadFile("/etc/hostname")
+	if string(old) == name+"\n" {
+		return nil
+	}
+	if err := os.WriteFile("/etc/hostname", []byte(name+"\n"), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile("/etc/hosts", []byte("127.0.0.1\tlocalhost "+name+"\n::1\tlocalhost ip6-localhost ip6-loopback\n"), 0o644)
+}
+
+// setLimits sets what commands inherit. A limit that is already lower stays.
+func setLimits(procs uint64) error {
+	const files = 1 << 16
+	for resource, limit := range map[int]uint64{
+		unix.RLIMIT_NPROC: procs, unix.RLIMIT_NOFILE: files, unix.RLIMIT_CORE: 0,
+	} {
+		var r unix.Rlimit
+		if err := unix.Getrlimit(resource, &r); err != nil {
+			return err
+		}
+		r.Max = min(r.Max, limit)
+		r.Cur = min(r.Cur, r.Max)
+		if resource == unix.RLIMIT_NPROC {
+			r.Cur = r.Max
+		}
+		if err := unix.Setrlimit(resource, &r); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,306 @@
+package guest
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/computekit/compute/providers/local/internal/wire"
+)
+
+// maxProcesses bounds how many background processes are remembered.
+const maxProcesses = 1000
+
+// A table remembers background processes, also those that have ended.
+type table struct {
+	mu    sync.Mutex
+	next  int
+	order []*process
+	byID  map[string]*process
+}
+
+func newTable() *table { return &table{byID: map[string]*process{}} }
+
+// A process is a command that does not end with a connection.
+type process struct {
+	*child
+	id     string
+	argv   []string
+	dir    string
+	stdio  *stdio
+	stdout *spool
+	stderr *spool
+	input  sync.Mutex // one writer at a time
+}
+
+var errTooMany = &opError{wire.CodeLimit, errors.New("too many background processes are running")}
+
+// add makes room by forgetting the oldest process that has ended.
+func (t *table) add(p *process) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.order) >= maxProcesses && !t.evict() {
+		return errTooMany
+	}
+	t.next++
+	p.id = strconv.Itoa(t.next)
+	t.order = append(t.order, p)
+	t.byID[p.id] = p
+	return nil
+}
+
+func (t *table) evict() bool {
+	for i, p := range t.order {
+		select {
+		case <-p.exited:
+		default:
+			continue
+		}
+		t.order = append(t.order[:i:i], t.order[i+1:]...)
+		delete(t.byID, p.id)
+		p.stdout.forget()
+		p.stderr.forget()
+		_ = p.mark.Close()
+		return true
+	}
+	return false
+}
+
+func (t *table) get(id string) (*process, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.byID[id]; p != nil {
+		return p, nil
+	}
+	return nil, &opError{wire.CodeNoProcess, errors.New("no process " + strconv.Quote(id))}
+}
+
+func (t *table) all() []*process {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]*process(nil), t.order...)
+}
+
+func (s *server) startProcess(c wire.Conn, r *wire.Request) {
+	p, err := s.background(r)
+	if err != nil {
+		reply(c, err)
+		return
+	}
+	_ = c.Send(&wire.Reply{ID: p.id, PID: p.pid, Processes: []wire.Process{p.describe()}})
+}
+
+func (s *server) background(r *wire.Request) (*process, error) {
+	io, err := s.openStdio(r)
+	if err != nil {
+		return nil, err
+	}
+	ch, err := s.launch(r, io.child)
+	io.closeChild()
+	if err != nil {
+		io.close()
+		return nil, err
+	}
+	p := &process{child: ch, argv: r.Argv, dir: r.Dir, stdio: io, stdout: newSpool(), stderr: newSpool()}
+	if err := s.table.add(p); err != nil {
+		_ = killTree(ch.inode)
+		io.close()
+		return nil, err
+	}
+	go func() {
+		<-p.exited
+		if io.in != nil {
+			_ = io.in.Close()
+		}
+	}()
+	go p.collect(p.stdout, io.out)
+	go p.collect(p.stderr, io.err)
+	return p, nil
+}
+
+// collect spools a stream until its last writer has closed it. The stream
+// counts as ended a moment after the process has, even if children that it
+// left behind keep it open; what they write is still kept.
+func (p *process) collect(sp *spool, f *os.File) {
+	if f == nil {
+		sp.close()
+		return
+	}
+	defer f.Close()
+	buf := make([]byte, 16<<10)
+	go func() {
+		<-p.exited
+		time.Sleep(drainTime)
+		sp.close()
+	}()
+	for {
+		n, err := f.Read(buf)
+		_, _ = sp.Write(buf[:n])
+		if err != nil {
+			sp.close()
+			return
+		}
+	}
+}
+
+const drainTime = 50 * time.Millisecond
+
+func (p *process) describe() wire.Process {
+	d := wire.Process{
+		ID: p.id, PID: p.pid, Argv: shorten(p.argv), Dir: p.dir, TTY: p.stdio.tty,
+		Started: p.started.UnixNano(), Stdout: p.stdout.size(), Stderr: p.stderr.size(),
+	}
+	select {
+	case <-p.exited:
+		d.Done, d.Exit = true, exitOf(p.child)
+	default:
+	}
+	return d
+}
+
+// shorten keeps a description within a reply.
+func shorten(argv []string) []string {
+	const limit = 32 << 10
+	size := 0
+	for i, a := range argv {
+		if size += len(a); size > limit {
+			return argv[:i]
+		}
+	}
+	return argv
+}
+
+func (s *server) list(c wire.Conn, _ *wire.Request) {
+	for _, p := range s.table.all() {
+		if c.Send(&wire.Reply{Processes: []wire.Process{p.describe()}}) != nil {
+			return
+		}
+	}
+	_ = c.Send(&wire.Reply{Done: true})
+}
+
+// withProcess runs f on the process that the request names.
+func (s *server) withProcess(c wire.Conn, r *wire.Request, f func(*process)) {
+	p, err := s.table.get(r.ID)
+	if err != nil {
+		reply(c, err)
+		return
+	}
+	f(p)
+}
+
+func (s *server) info(c wire.Conn, r *wire.Request) {
+	s.withProcess(c, r, func(p *process) {
+		_ = c.Send(&wire.Reply{Processes: []wire.Process{p.describe()}})
+	})
+}
+
+func (s *server) wait(c wire.Conn, r *wire.Request) {
+	s.withProcess(c, r, func(p *process) {
+		select {
+		case <-p.exited:
+			_ = c.Send(&wire.Reply{Done: true, Exit: exitOf(p.child)})
+		case <-hangup(c):
+		}
+	})
+}
+
+// hangup returns a channel that is closed when the host ends the connection,
+// which the caller must do as well when it is done.
+func hangup(c wire.Conn) <-chan struct{} {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_, _, files, _ := c.ReadFrame(0)
+		wire.CloseAll(files)
+	}()
+	return gone
+}
+
+// output sends a stream from an offset on, each portion after its offset,
+// because bytes that are no longer kept leave gaps.
+func (s *server) output(c wire.Conn, r *wire.Request) {
+	s.withProcess(c, r, func(p *process) {
+		sp := p.stdout
+		if r.Stream == wire.Stderr {
+			sp = p.stderr
+		}
+		gone := hangup(c)
+		offset := r.Offset
+		for {
+			data, at, more := sp.at(offset)
+			if len(data) == 0 && (more == nil || !r.Follow) {
+				_ = c.Send(&wire.Reply{Done: true, Offset: at})
+				return
+			}
+			if len(data) == 0 {
+				select {
+				case <-more:
+				case <-gone:
+					return
+				}
+				continue
+			}
+			frame := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(data)), uint64(at))
+			if c.WriteFrame(wire.KindData, append(frame, data...)) != nil {
+				return
+			}
+			offset = at + int64(len(data))
+		}
+	})
+}
+
+// stdin writes what comes in data frames, ended by a message, to the process.
+func (s *server) stdin(c wire.Conn, r *wire.Request) {
+	s.withProcess(c, r, func(p *process) {
+		w := p.stdio.in
+		if p.stdio.tty {
+			w = p.stdio.out
+		}
+		if w == nil {
+			reply(c, &os.PathError{Op: "write", Path: "stdin", Err: syscall.EBADF})
+			return
+		}
+		p.input.Lock()
+		defer p.input.Unlock()
+		// A process that does not read must not hold the connection for ever.
+		_ = w.SetWriteDeadline(time.Time{})
+		_, err := io.Copy(onlyWriter{w}, &frameReader{conn: c})
+		if r.EOF && !p.stdio.tty && err == nil {
+			err = w.Close()
+		}
+		reply(c, err)
+	})
+}
+
+type onlyWriter struct{ io.Writer }
+
+func (s *server) signal(c wire.Conn, r *wire.Request) {
+	s.withProcess(c, r, func(p *process) {
+		err := syscall.Errno(syscall.EINVAL)
+		if r.Signal > 0 && r.Signal <= 64 {
+			reply(c, s.spawner.reaper.signal(p.child, syscall.Signal(r.Signal)))
+			return
+		}
+		reply(c, err)
+	})
+}
+
+func (s *server) kill(c wire.Conn, r *wire.Request) {
+	s.withProcess(c, r, func(p *process) {
+		err := killTree(p.inode)
+		if err == nil {
+			<-p.exited
+		}
+		reply(c, err)
+	})
+}
+
+func (s *server) resize(c wire.Conn, r *wire.Request) {
+	s.withProcess(c, r, func(p *process) { reply(c, p.stdio.resize(r.Size)) })
+}

@@ -1,0 +1,84 @@
+package guest
+
+import (
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A reaper waits for every process of the sandbox that has no other parent,
+// and tells those who wait for one of them.
+type reaper struct {
+	mu       sync.Mutex
+	children map[int]*child
+	wake     chan struct{}
+}
+
+func newReaper() *reaper {
+	return &reaper{children: map[int]*child{}, wake: make(chan struct{}, 1)}
+}
+
+// register starts a child while nothing is reaped, so that one which ends at
+// once is not taken for somebody else's orphan.
+func (r *reaper) register(c *child, start func() (int, error)) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	pid, err := start()
+	if err != nil {
+		return err
+	}
+	c.pid = pid
+	r.children[pid] = c
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (r *reaper) loop() {
+	for {
+		// Without taking it away yet: that needs the lock.
+		err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		switch err {
+		case nil:
+			r.reap()
+		case unix.ECHILD:
+			<-r.wake
+		}
+	}
+}
+
+func (r *reaper) reap() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		var status syscall.WaitStatus
+		var usage syscall.Rusage
+		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, &usage)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil || pid <= 0 {
+			return
+		}
+		if c := r.children[pid]; c != nil {
+			delete(r.children, pid)
+			c.status, c.rusage, c.ended = status, usage, time.Now()
+			close(c.exited)
+		}
+	}
+}
+
+// signal sends sig to the child unless it has ended: while the lock is held
+// its number cannot become another process's.
+func (r *reaper) signal(c *child, sig syscall.Signal) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.children[c.pid] != c {
+		return syscall.ESRCH
+	}
+	return syscall.Kill(c.pid, sig)
+}

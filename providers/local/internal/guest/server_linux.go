@@ -1,0 +1,263 @@
+package guest
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/computekit/compute/providers/local/internal/wire"
+)
+
+// A server is the serving part of init.
+type server struct {
+	config   *wire.Config
+	spawner  *spawner
+	listener *net.UnixListener
+	null     *os.File
+	pts      *os.File // the directory of terminals
+	root     *root
+	gate     gate
+	table    *table
+}
+
+func newServer(config *wire.Config) *server {
+	return &server{config: config, table: newTable()}
+}
+
+// openDevices takes hold of what later operations need, before any command
+// could have put something else in its place.
+func (s *server) openDevices() (err error) {
+	if s.null, err = os.OpenFile("/dev/null", os.O_RDWR, 0); err != nil {
+		return err
+	}
+	if s.pts, err = os.Open("/dev/pts"); err != nil {
+		return err
+	}
+	s.root, err = openRoot()
+	return err
+}
+
+// listen listens anew on the host's socket: that makes init, and not the
+// program that bound it, the peer whose identity the kernel tells a client.
+func (s *server) listen() error {
+	if err := unix.Listen(ListenerFd, 128); err != nil {
+		return err
+	}
+	f := os.NewFile(ListenerFd, "listener")
+	defer f.Close()
+	l, err := net.FileListener(f)
+	if err != nil {
+		return err
+	}
+	u, ok := l.(*net.UnixListener)
+	if !ok {
+		return syscall.ENOTSOCK
+	}
+	u.SetUnlinkOnClose(false)
+	s.listener = u
+	return nil
+}
+
+func (s *server) serve() {
+	go s.spawner.reaper.loop()
+	go reserveThreads(threadReserve)
+	for {
+		c, err := s.listener.AcceptUnix()
+		if err != nil {
+			// Out of descriptors, perhaps: those in use will be closed.
+			continue
+		}
+		go s.handle(wire.Conn{UnixConn: c})
+	}
+}
+
+// blocking bounds how many operations may sit in system calls at once, and
+// threadReserve is the number of threads kept for them and for the runtime.
+const (
+	maxBlocking   = 12
+	threadReserve = maxBlocking + 10
+)
+
+var blocking = make(chan struct{}, maxBlocking)
+
+// block runs an operation that spends its time in the file system.
+func block[T any](f func() (T, error)) (T, error) {
+	blocking <- struct{}{}
+	defer func() { <-blocking }()
+	return f()
+}
+
+func (s *server) handle(c wire.Conn) {
+	defer c.Close()
+	var r wire.Request
+	files, err := c.Receive(&r, wire.MaxRequest)
+	wire.CloseAll(files)
+	if err != nil {
+		s.refuse(c, err)
+		return
+	}
+	defer func() {
+		// A fault in one operation must not end the sandbox.
+		if p := recover(); p != nil {
+			reply(c, errors.New("init failed in this operation"))
+		}
+	}()
+	op, ok := operations[r.Op]
+	if !ok {
+		reply(c, &opError{code: wire.CodeBadRequest, err: errors.New("no such operation: " + r.Op)})
+		return
+	}
+	op(s, c, &r)
+}
+
+func (s *server) refuse(c wire.Conn, err error) {
+	var version *wire.VersionError
+	switch {
+	case errors.As(err, &version):
+		reply(c, &opError{code: wire.CodeVersion, err: err})
+	case errors.Is(err, wire.ErrMalformed):
+		reply(c, &opError{code: wire.CodeBadRequest, err: err})
+	}
+}
+
+var operations = map[string]func(*server, wire.Conn, *wire.Request){
+	wire.OpPing:      (*server).ping,
+	wire.OpShutdown:  (*server).shutdown,
+	wire.OpExec:      (*server).exec,
+	wire.OpStart:     (*server).startProcess,
+	wire.OpList:      (*server).list,
+	wire.OpInfo:      (*server).info,
+	wire.OpWait:      (*server).wait,
+	wire.OpOutput:    (*server).output,
+	wire.OpStdin:     (*server).stdin,
+	wire.OpSignal:    (*server).signal,
+	wire.OpKill:      (*server).kill,
+	wire.OpResize:    (*server).resize,
+	wire.OpRead:      (*server).read,
+	wire.OpWrite:     (*server).write,
+	wire.OpStat:      (*server).stat,
+	wire.OpLstat:     (*server).stat,
+	wire.OpReadDir:   (*server).readDir,
+	wire.OpMkdirAll:  (*server).mkdirAll,
+	wire.OpRemoveAll: (*server).removeAll,
+	wire.OpRename:    (*server).rename,
+	wire.OpTarOut:    (*server).tarOut,
+	wire.OpTarIn:     (*server).tarIn,
+	wire.OpDial:      (*server).dial,
+	wire.OpFreeze:    (*server).freeze,
+	wire.OpThaw:      (*server).thaw,
+}
+
+func (s *server) ping(c wire.Conn, _ *wire.Request) {
+	_ = c.Send(&wire.Reply{PID: 1, Done: s.gate.isClosed()})
+}
+
+// shutdown ends init, and the kernel ends with it all that it started.
+func (s *server) shutdown(c wire.Conn, _ *wire.Request) {
+	_ = c.Send(&wire.Reply{})
+	os.Exit(0)
+}
+
+// An opError is an error with the code that goes over the wire.
+type opError struct {
+	code string
+	err  error
+}
+
+func (e *opError) Error() string { return e.err.Error() }
+func (e *opError) Unwrap() error { return e.err }
+
+func reply(c wire.Conn, err error) {
+	_ = c.Send(&wire.Reply{Fault: fault(err)})
+}
+
+func fault(err error) wire.Fault {
+	if err == nil {
+		return wire.Fault{}
+	}
+	f := wire.Fault{Code: wire.CodeOther, Text: err.Error()}
+	var op *opError
+	if errors.As(err, &op) {
+		f.Code = op.code
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		f.Errno = int(errno)
+	}
+	return f
+}
+
+// A gate holds up what would change the sandbox while it is frozen.
+type gate struct {
+	mu     sync.Mutex
+	cond   *sync.Cond
+	closed bool
+	busy   int
+	// before are the processes that were stopped already.
+	before map[int]bool
+}
+
+func (g *gate) init() {
+	if g.cond == nil {
+		g.cond = sync.NewCond(&g.mu)
+	}
+}
+
+// enter waits for the gate to be open. The caller must leave.
+func (g *gate) enter() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.init()
+	for g.closed {
+		g.cond.Wait()
+	}
+	g.busy++
+}
+
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.busy--
+	g.cond.Broadcast()
+}
+
+// shut closes the gate and waits for those inside to leave. It reports
+// whether the gate was open.
+func (g *gate) shut() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.init()
+	if g.closed {
+		return false
+	}
+	g.closed = true
+	for g.busy > 0 {
+		g.cond.Wait()
+	}
+	return true
+}
+
+// open reports whether the gate was closed. The function runs before anyone
+// is let in.
+func (g *gate) open(before func()) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.init()
+	if !g.closed {
+		return false
+	}
+	before()
+	g.closed = false
+	g.cond.Broadcast()
+	return true
+}
+
+func (g *gate) isClosed() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.closed
+}

@@ -1,0 +1,51 @@
+//go:build unix
+
+package local
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// lock takes a lock on a file, which it makes if need be. The lock ends with
+// unlock or with this program, however it ends. Without wait, it returns a nil
+// unlock if somebody else has the lock.
+func lock(file string, exclusive, wait bool) (unlock func(), err error) {
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	how := syscall.LOCK_SH
+	if exclusive {
+		how = syscall.LOCK_EX
+	}
+	if !wait {
+		how |= syscall.LOCK_NB
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), how)
+		if !errors.Is(err, syscall.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		_ = f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, nil
+		}
+		return nil, &fs.PathError{Op: "lock", Path: file, Err: err}
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// ownedByUs makes sure that a directory is this user's.
+func ownedByUs(info fs.FileInfo) error {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if ok && int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("it belongs to user %d, not to this one", st.Uid)
+	}
+	return nil
+}

@@ -1,0 +1,405 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"slices"
+	"sync"
+	"syscall"
+
+	"github.com/computekit/compute"
+	"github.com/computekit/compute/providers"
+	"github.com/computekit/compute/providers/local/internal/engine"
+)
+
+// Process implements [compute.Process] and its optional interfaces. Of each
+// stream the last 8 MiB are kept, of processes that have ended the last
+// thousand. They live until the sandbox is suspended or destroyed.
+type Process struct {
+	s      *Sandbox
+	id     string
+	out    *providers.Streams // of a process that this handle started
+	served sync.WaitGroup     // the streams that this handle serves
+	cmd    *compute.Command
+}
+
+// StartCommand implements [compute.Starter].
+func (s *Sandbox) StartCommand(ctx context.Context, cmd *compute.Command) (compute.Process, error) {
+	const op = "start command"
+	if err := cmd.Validate(); err != nil {
+		return nil, err
+	}
+	c := s.command(cmd)
+	c.KeepStdin = cmd.OpenStdin || cmd.Stdin != nil
+	if cmd.TTY != nil {
+		size := terminalSize(*cmd.TTY)
+		c.Terminal = &size
+	}
+	own := *cmd
+	p := &Process{s: s, cmd: &own}
+	err := s.with(ctx, op, func(m machine) error {
+		info, err := m.StartProcess(ctx, c)
+		p.id = info.ID
+		return err
+	})
+	switch {
+	case errors.Is(err, engine.ErrDir):
+		return nil, &compute.Error{Op: op, Provider: name, ID: s.id, NothingDone: true, Err: dirError(cmd.Dir, err)}
+	case err != nil:
+		return nil, err
+	}
+	p.serve()
+	return p, nil
+}
+
+// serve copies the streams that the command brought, until the process ends or
+// the provider is closed.
+func (p *Process) serve() {
+	p.out = providers.NewStreams(p.cmd)
+	if p.cmd.Stdout != nil {
+		p.serveOne(func(ctx context.Context) error { return p.copy(ctx, engine.Stdout, p.out.Stdout, nil) })
+	}
+	if p.cmd.Stderr != nil {
+		p.serveOne(func(ctx context.Context) error { return p.copy(ctx, engine.Stderr, p.out.Stderr, nil) })
+	}
+	if p.cmd.Stdin != nil || p.cmd.TTY != nil && !p.cmd.OpenStdin {
+		p.feed()
+	}
+}
+
+// go_ serves one output. A writer that fails ends the process.
+func (p *Process) serveOne(f func(context.Context) error) {
+	if !p.s.p.pump() {
+		return
+	}
+	p.served.Add(1)
+	go func() {
+		defer p.s.p.pumps.Done()
+		defer p.served.Done()
+		if f(p.s.p.ctx) != nil && p.out.Err() != nil {
+			ctx, cancel := providers.Cleanup(p.s.p.ctx)
+			defer cancel()
+			_ = p.s.with(ctx, "kill", func(m machine) error { return m.Kill(ctx, p.id) })
+		}
+	}()
+}
+
+// feed copies the input. It is not waited for: the caller's reader may block
+// for ever.
+func (p *Process) feed() {
+	in := &typed{r: p.cmd.Stdin, tty: p.cmd.TTY != nil}
+	ctx := p.s.p.ctx
+	go func() {
+		_ = p.s.with(ctx, "write stdin", func(m machine) error { return m.WriteStdin(ctx, p.id, in, !in.tty) })
+	}()
+}
+
+// typed reads r, and then what ends the input of a terminal.
+type typed struct {
+	r    io.Reader
+	tty  bool
+	last byte
+	done bool
+}
+
+func (t *typed) Read(b []byte) (int, error) {
+	if t.r != nil {
+		n, err := t.r.Read(b)
+		if n > 0 {
+			t.last = b[n-1]
+		}
+		if err == nil || err != io.EOF || !t.tty || n > 0 {
+			return n, err
+		}
+	}
+	if t.done || !t.tty || len(b) < 2 {
+		return 0, io.EOF
+	}
+	t.done, t.r = true, nil
+	b[0], b[1] = endOfFile, endOfFile
+	if t.last == 0 || t.last == '\n' {
+		return 1, nil
+	}
+	return 2, nil
+}
+
+// pump asks to serve a stream: not after Close.
+func (p *Provider) pump() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.pumps.Add(1)
+	}
+	return !p.closed
+}
+
+// copy copies a stream from its beginning to its end.
+func (p *Process) copy(ctx context.Context, stream engine.Stream, w io.Writer, gap func(int64)) error {
+	return p.s.with(ctx, "attach", func(m machine) error {
+		_, err := m.Output(ctx, p.id, stream, 0, true, w, gap)
+		return err
+	})
+}
+
+// ID implements [compute.Process].
+func (p *Process) ID() string { return p.id }
+
+// Info implements [compute.Process].
+func (p *Process) Info(ctx context.Context) (info *compute.ProcessInfo, err error) {
+	err = p.s.with(ctx, "process info", func(m machine) error {
+		pr, err := m.Process(ctx, p.id)
+		info = processInfo(pr)
+		return err
+	})
+	if err != nil {
+		return nil, p.named(err)
+	}
+	return info, nil
+}
+
+// named makes an error about a process name it.
+func (p *Process) named(err error) error {
+	if e, ok := errors.AsType[*compute.Error](err); ok && errors.Is(e.Err, engine.ErrNoProcess) {
+		own := *e
+		own.ID = p.id
+		return &own
+	}
+	return err
+}
+
+func processInfo(pr engine.Process) *compute.ProcessInfo {
+	info := &compute.ProcessInfo{ID: pr.ID, Args: pr.Argv, Running: !pr.Done, Started: pr.Started}
+	if len(pr.Argv) == 3 && pr.Argv[0] == "/bin/sh" && pr.Argv[1] == "-c" {
+		info.Args, info.Script = nil, pr.Argv[2]
+	}
+	if pr.Done {
+		info.ExitCode, info.Ended = exitCode(pr.Exit), pr.Started.Add(pr.Exit.Duration)
+	}
+	return info
+}
+
+func exitCode(e engine.Exit) int {
+	if e.Signal != 0 {
+		return 128 + e.Signal
+	}
+	return e.Code
+}
+
+// Wait implements [compute.Process].
+func (p *Process) Wait(ctx context.Context) (*compute.Result, error) {
+	res := &compute.Result{}
+	err := p.s.with(ctx, "wait", func(m machine) error {
+		exit, err := m.WaitProcess(ctx, p.id)
+		res.ExitCode, res.Signal, res.Duration = exitCode(exit), compute.Signal(exit.Signal), exit.Duration
+		return err
+	})
+	if err != nil {
+		return nil, p.named(err)
+	}
+	if err := p.delivered(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.collect(ctx, res); err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// delivered waits for the writers to have all output.
+func (p *Process) delivered(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		p.served.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return ended(ctx, "wait", p.id)
+	}
+	if p.out != nil && p.out.Err() != nil {
+		return &compute.Error{Op: "wait", Provider: name, ID: p.id, Err: p.out.Err()}
+	}
+	return nil
+}
+
+// collect puts the output that had no writer into the result.
+func (p *Process) collect(ctx context.Context, res *compute.Result) error {
+	for _, o := range []struct {
+		stream engine.Stream
+		had    bool
+		to     *string
+	}{
+		{engine.Stdout, p.cmd != nil && p.cmd.Stdout != nil, &res.Stdout},
+		{engine.Stderr, p.cmd != nil && p.cmd.Stderr != nil, &res.Stderr},
+	} {
+		if o.had {
+			continue
+		}
+		var kept providers.Capture
+		if err := p.copy(ctx, o.stream, &kept, func(int64) { res.Truncated = true }); err != nil {
+			return err
+		}
+		*o.to = kept.String()
+		res.Truncated = res.Truncated || kept.Truncated()
+	}
+	return nil
+}
+
+// Attach implements [compute.Process].
+func (p *Process) Attach(ctx context.Context, stdout, stderr io.Writer) error {
+	const op = "attach"
+	if err := ended(ctx, op, p.id); err != nil {
+		return err
+	}
+	out := providers.NewStreams(&compute.Command{Stdout: orDiscard(stdout), Stderr: orDiscard(stderr)})
+	own, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	var errs [2]error
+	var lost [2]bool
+	for i, w := range []io.Writer{out.Stdout, out.Stderr} {
+		wg.Go(func() {
+			errs[i] = p.copy(own, engine.Stdout+engine.Stream(i), w, func(int64) { lost[i] = true })
+			if errs[i] != nil {
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return ended(ctx, op, p.id)
+	case out.Err() != nil:
+		return &compute.Error{Op: op, Provider: name, ID: p.id, Err: out.Err()}
+	case errs[0] != nil && own.Err() != nil && errs[1] != nil && errors.Is(errs[0], context.Canceled):
+		return p.named(errs[1])
+	case errs[0] != nil || errs[1] != nil:
+		return p.named(errors.Join(errs[0], errs[1]))
+	case lost[0] || lost[1]:
+		return fail(op, p.id, compute.ErrTruncated, "the beginning of the output was not kept")
+	}
+	return nil
+}
+
+func orDiscard(w io.Writer) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return w
+}
+
+// Kill implements [compute.Process].
+func (p *Process) Kill(ctx context.Context) error {
+	return p.named(p.s.with(ctx, "kill", func(m machine) error { return m.Kill(ctx, p.id) }))
+}
+
+// Signal implements [compute.Signaler].
+func (p *Process) Signal(ctx context.Context, sig compute.Signal) error {
+	const op = "send signal"
+	if sig < 1 || sig > 64 {
+		return fail(op, p.id, compute.ErrInvalid, "there is no signal %d", sig)
+	}
+	info, err := p.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if !info.Running {
+		return fail(op, p.id, compute.ErrConflict, "it has ended")
+	}
+	return p.named(p.s.with(ctx, op, func(m machine) error { return m.Signal(ctx, p.id, syscall.Signal(sig)) }))
+}
+
+// OpenStdin implements [compute.StdinOpener].
+func (p *Process) OpenStdin(ctx context.Context) (io.WriteCloser, error) {
+	const op = "open stdin"
+	w := &stdinWriter{ctx: ctx, p: p}
+	// An empty write finds out whether there is an input to write to.
+	if err := w.send(nil, false); err != nil {
+		return nil, &compute.Error{Op: op, Provider: name, ID: p.id, Kind: compute.ErrConflict, Err: err}
+	}
+	return w, nil
+}
+
+// stdinWriter writes to a process's input; one connection for each Write.
+type stdinWriter struct {
+	ctx    context.Context // covers all writes, as compute.OpenStdin says
+	p      *Process
+	closed bool
+}
+
+func (w *stdinWriter) send(b []byte, last bool) error {
+	return w.p.s.with(w.ctx, "write stdin", func(m machine) error {
+		return m.WriteStdin(w.ctx, w.p.id, &onceReader{b}, last)
+	})
+}
+
+// onceReader is a bytes.Reader without its other methods.
+type onceReader struct{ b []byte }
+
+func (r *onceReader) Read(p []byte) (int, error) {
+	if len(r.b) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, r.b)
+	r.b = r.b[n:]
+	return n, nil
+}
+
+func (w *stdinWriter) Write(b []byte) (int, error) {
+	if w.closed {
+		return 0, io.ErrClosedPipe
+	}
+	if err := w.send(b, false); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+func (w *stdinWriter) Close() error {
+	if w.closed {
+		return nil
+	}
+	w.closed = true
+	return w.send(nil, true)
+}
+
+// Resize implements [compute.Resizer].
+func (p *Process) Resize(ctx context.Context, size compute.TTY) error {
+	return p.named(p.s.with(ctx, "resize", func(m machine) error { return m.Resize(ctx, p.id, terminalSize(size)) }))
+}
+
+// GetProcess implements [compute.ProcessGetter].
+func (s *Sandbox) GetProcess(ctx context.Context, id string) (compute.Process, error) {
+	p := &Process{s: s, id: id}
+	err := s.with(ctx, "get process", func(m machine) error {
+		_, err := m.Process(ctx, id)
+		return err
+	})
+	if err != nil {
+		return nil, p.named(err)
+	}
+	return p, nil
+}
+
+// ListProcesses implements [compute.ProcessLister].
+func (s *Sandbox) ListProcesses(ctx context.Context) iter.Seq2[*compute.ProcessInfo, error] {
+	return func(yield func(*compute.ProcessInfo, error) bool) {
+		var all []engine.Process
+		err := s.with(ctx, "list processes", func(m machine) (err error) {
+			all, err = m.Processes(ctx)
+			return err
+		})
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, pr := range slices.Backward(all) {
+			if !yield(processInfo(pr), nil) {
+				return
+			}
+		}
+	}
+}

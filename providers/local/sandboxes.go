@@ -1,0 +1,344 @@
+package local
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"iter"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/computekit/compute"
+	"github.com/computekit/compute/providers"
+	"github.com/computekit/compute/providers/local/internal/engine"
+)
+
+func newID(prefix string) string { return prefix + strings.ToLower(rand.Text()[:16]) }
+
+const (
+	boxPrefix   = "sbx-"
+	snapPrefix  = "snap-"
+	layerPrefix = "layer-"
+)
+
+// CreateSandbox implements [compute.Compute]. The options Template, Image,
+// Lifetime, IdleTimeout, Resources, Network, Mounts and Code are not supported
+// yet.
+func (p *Provider) CreateSandbox(ctx context.Context, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
+	const op = "create sandbox"
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	if err := ended(ctx, op, ""); err != nil {
+		return nil, err
+	}
+	opts = providers.CloneOptions(opts)
+	if field := unsupportedField(opts); field != "" {
+		return nil, providers.UnsupportedOption(op, field)
+	}
+	m := &meta{Version: stateVersion, ID: newID(boxPrefix), Name: opts.Name, Created: time.Now(),
+		Metadata: opts.Metadata, Env: opts.Env, User: opts.User, Isolation: p.isolation}
+	if err := p.create(ctx, op, m, opts.Snapshot); err != nil {
+		return nil, err
+	}
+	return p.handle(m), nil
+}
+
+func unsupportedField(o *compute.CreateSandboxOptions) string {
+	for field, set := range map[string]bool{
+		"Template": o.Template != "", "Image": o.Image != "", "Lifetime": o.Lifetime != 0,
+		"IdleTimeout": o.IdleTimeout != 0, "Resources": o.Resources != compute.Resources{},
+		"Network": o.Network != nil, "Mounts": len(o.Mounts) > 0, "Code": len(o.Code) > 0,
+	} {
+		if set {
+			return field
+		}
+	}
+	return ""
+}
+
+// create makes the sandbox that m describes, or leaves nothing.
+func (p *Provider) create(ctx context.Context, op string, m *meta, snapshot string) (err error) {
+	dir := p.state.box(m.ID)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return p.outside(op, "", err)
+	}
+	unlock, err := lock(filepath.Join(dir, "lock"), true, true)
+	if err != nil {
+		return p.outside(op, "", errors.Join(err, os.RemoveAll(dir)))
+	}
+	defer unlock()
+	defer func() {
+		if err != nil {
+			err = p.undo(ctx, op, m.ID, err)
+		}
+	}()
+	if err := p.refer(op, m, snapshot); err != nil {
+		return err
+	}
+	if err := p.boot(ctx, op, m); err != nil {
+		return err
+	}
+	if err := p.state.saveBox(m); err != nil {
+		return p.outside(op, "", err)
+	}
+	return ended(ctx, op, "")
+}
+
+// undo removes a sandbox that could not be made. If even that fails, the error
+// names it.
+func (p *Provider) undo(ctx context.Context, op, id string, err error) error {
+	ctx, cancel := providers.Cleanup(ctx)
+	defer cancel()
+	if uerr := p.clear(ctx, id); uerr != nil {
+		return &compute.Error{Op: op, Provider: name, ID: id, Err: errors.Join(err, uerr)}
+	}
+	return err
+}
+
+// refer makes the layers of a snapshot m's, in a way that keeps them.
+func (p *Provider) refer(op string, m *meta, snapshot string) error {
+	if snapshot == "" {
+		return nil
+	}
+	unlock, err := lock(p.state.path("lock"), false, true)
+	if err != nil {
+		return p.outside(op, "", err)
+	}
+	defer unlock()
+	snap, err := p.findSnapshot(op, snapshot)
+	if err != nil {
+		return err
+	}
+	m.Layers = snap.Layers
+	return p.outside(op, "", save(filepath.Join(p.state.box(m.ID), "refs.json"), m.Layers))
+}
+
+// boot starts the machine of m in a new run.
+func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
+	run := "run-" + strings.ToLower(rand.Text()[:8])
+	if m.Isolation == None {
+		return p.bootHost(op, m, run)
+	}
+	spec := engine.Spec{Dir: filepath.Join(p.state.box(m.ID), run), StateDir: p.state.path("base"),
+		Layers: p.state.layers(m.Layers), Hostname: m.ID}
+	for _, old := range m.Runs {
+		spec.Layers = append(spec.Layers, engine.At(filepath.Join(p.state.box(m.ID), old)).Upper())
+	}
+	for _, k := range slices.Sorted(maps.Keys(m.Env)) {
+		spec.Env = append(spec.Env, k+"="+m.Env[k])
+	}
+	if _, err := engine.Start(ctx, spec); err != nil {
+		if cerr := ended(ctx, op, ""); cerr != nil {
+			return cerr
+		}
+		return p.outside(op, "", err)
+	}
+	m.Runs = append(m.Runs, run)
+	return nil
+}
+
+// outside makes an error of this machine's one of the provider's. Its paths
+// must not look like those of files in a sandbox.
+func (p *Provider) outside(op, id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &compute.Error{Op: op, Provider: name, ID: id, Kind: compute.ErrUnavailable, Err: opaque{err}}
+	if _, ok := errors.AsType[*engine.UnavailableError](err); ok {
+		e.Kind, e.NothingDone = errors.ErrUnsupported, true
+	}
+	return e
+}
+
+// opaque hides from errors.Is that a file of the provider's was missing: that
+// would read as if one of the sandbox's were.
+type opaque struct{ err error }
+
+func (o opaque) Error() string { return o.err.Error() }
+
+// As lets errors.As reach the cause.
+func (o opaque) As(target any) bool { return errors.As(o.err, target) }
+
+// Is lets errors.Is reach the cause, but not the errors about files.
+func (o opaque) Is(target error) bool {
+	switch target {
+	case fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, fs.ErrInvalid, errors.ErrUnsupported:
+		return false
+	}
+	return errors.Is(o.err, target)
+}
+
+// GetSandbox implements [compute.Compute].
+func (p *Provider) GetSandbox(ctx context.Context, id string) (compute.Sandbox, error) {
+	const op = "get sandbox"
+	if err := ended(ctx, op, id); err != nil {
+		return nil, err
+	}
+	m, err := p.load(op, id)
+	if err != nil {
+		return nil, err
+	}
+	return p.handle(m), nil
+}
+
+// load reads what there is to know about a sandbox.
+func (p *Provider) load(op, id string) (*meta, error) {
+	if !validID(id, boxPrefix) {
+		return nil, providers.NotFound(op, name, id)
+	}
+	m, err := p.state.loadBox(id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, providers.NotFound(op, name, id)
+	}
+	return m, p.outside(op, id, err)
+}
+
+func (p *Provider) handle(m *meta) *Sandbox {
+	s := &Sandbox{p: p, id: m.ID, user: m.User}
+	s.adopt(m)
+	return s
+}
+
+// ListSandboxes implements [compute.Compute].
+func (p *Provider) ListSandboxes(ctx context.Context, opts *compute.ListSandboxesOptions) iter.Seq2[*compute.SandboxInfo, error] {
+	const op = "list sandboxes"
+	if err := opts.Validate(); err != nil {
+		return providers.Fail[*compute.SandboxInfo](err)
+	}
+	limit := 0
+	if opts != nil {
+		limit = opts.Limit
+	}
+	all := func(yield func(*compute.SandboxInfo, error) bool) {
+		metas, err := p.metas(ctx, op)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, m := range metas {
+			info, err := p.handle(m).info(ctx, op, m)
+			if errors.Is(err, compute.ErrNotFound) {
+				continue // destroyed since
+			}
+			if !yield(info, err) || err != nil {
+				return
+			}
+		}
+	}
+	return providers.Filter(all, opts.Match, limit)
+}
+
+// metas reads all sandboxes, newest first.
+func (p *Provider) metas(ctx context.Context, op string) ([]*meta, error) {
+	if err := ended(ctx, op, ""); err != nil {
+		return nil, err
+	}
+	ids, err := p.state.boxes()
+	if err != nil {
+		return nil, p.outside(op, "", err)
+	}
+	var all []*meta
+	for _, id := range ids {
+		m, err := p.load(op, id)
+		switch {
+		case errors.Is(err, compute.ErrNotFound): // being made, or destroyed
+		case err != nil:
+			return nil, err
+		default:
+			all = append(all, m)
+		}
+	}
+	slices.SortFunc(all, func(a, b *meta) int {
+		if c := b.Created.Compare(a.Created); c != 0 {
+			return c
+		}
+		return strings.Compare(b.ID, a.ID)
+	})
+	return all, nil
+}
+
+// DestroySandbox implements [compute.Compute].
+func (p *Provider) DestroySandbox(ctx context.Context, id string) error {
+	const op = "destroy sandbox"
+	if err := ended(ctx, op, id); err != nil {
+		return err
+	}
+	if !validID(id, boxPrefix) {
+		return nil // never was
+	}
+	p.closeURLs(id)
+	dir := p.state.box(id)
+	unlock, err := lock(filepath.Join(dir, "lock"), true, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return p.outside(op, id, err)
+	}
+	defer unlock()
+	return p.outside(op, id, p.clear(ctx, id))
+}
+
+// clear removes a sandbox's directory and ends its machine. The caller has its
+// lock. First goes what makes it a sandbox, so that a clear that is cut short
+// is finished by sweep.
+func (p *Provider) clear(ctx context.Context, id string) error {
+	dir := p.state.box(id)
+	if err := ignoreNotExist(os.Remove(filepath.Join(dir, "meta.json"))); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	host := p.hosts[id]
+	delete(p.hosts, id)
+	p.mu.Unlock()
+	if host != nil {
+		if err := host.Shutdown(ctx); err != nil {
+			return err
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return ignoreNotExist(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := engine.Destroy(ctx, filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return os.RemoveAll(dir)
+}
+
+// sweep removes what programs that were killed have left half made or half
+// destroyed.
+func (p *Provider) sweep(ctx context.Context) error {
+	ids, err := p.state.boxes()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if _, err := os.Stat(filepath.Join(p.state.box(id), "meta.json")); err == nil || !validID(id, boxPrefix) {
+			continue
+		}
+		unlock, err := lock(filepath.Join(p.state.box(id), "lock"), true, false)
+		if err != nil || unlock == nil {
+			continue // gone, or somebody is at work on it
+		}
+		// Only now is it certain that nobody finishes it.
+		if _, err = os.Stat(filepath.Join(p.state.box(id), "meta.json")); errors.Is(err, fs.ErrNotExist) {
+			err = p.clear(ctx, id)
+		}
+		unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return p.collect()
+}

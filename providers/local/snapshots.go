@@ -1,0 +1,285 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"iter"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/computekit/compute"
+	"github.com/computekit/compute/providers"
+	"github.com/computekit/compute/providers/local/internal/engine"
+)
+
+// CreateSnapshot implements [compute.Compute]. It works on sandboxes that are
+// suspended or whose init has ended, too.
+func (p *Provider) CreateSnapshot(ctx context.Context, sandboxID string, opts *compute.CreateSnapshotOptions) (*compute.Snapshot, error) {
+	const op = "create snapshot"
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	if opts == nil {
+		opts = &compute.CreateSnapshotOptions{}
+	}
+	if !validID(sandboxID, boxPrefix) {
+		return nil, providers.NotFound(op, name, sandboxID)
+	}
+	sm := &snapshotMeta{Version: stateVersion, ID: newID(snapPrefix), Name: opts.Name, SandboxID: sandboxID,
+		Metadata: maps.Clone(opts.Metadata)}
+	s := &Sandbox{p: p, id: sandboxID}
+	err := s.change(ctx, op, func(m *meta) error {
+		if m.Isolation == None {
+			return fail(op, sandboxID, errors.ErrUnsupported, "without isolation there is nothing to take a snapshot of")
+		}
+		return p.capture(ctx, op, s, m, sm)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sm.snapshot(), nil
+}
+
+// capture copies what the sandbox has written and records the snapshot. Until
+// then the copies belong to nobody, so the lock keeps them from being removed.
+func (p *Provider) capture(ctx context.Context, op string, s *Sandbox, m *meta, sm *snapshotMeta) (err error) {
+	unlock, err := lock(p.state.path("lock"), false, true)
+	if err != nil {
+		return p.outside(op, "", err)
+	}
+	defer unlock()
+	sm.Layers = slices.Clone(m.Layers)
+	var copies []string
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.removeLayers(copies))
+		}
+	}()
+	for i, run := range m.Runs {
+		id := newID(layerPrefix)
+		copies = append(copies, id)
+		if err := s.copyRun(ctx, run, p.state.layer(id), i == len(m.Runs)-1 && !m.Suspended); err != nil {
+			if cerr := ended(ctx, op, s.id); cerr != nil {
+				return cerr
+			}
+			return p.outside(op, s.id, err)
+		}
+	}
+	sm.Layers = append(sm.Layers, copies...)
+	sm.Created = time.Now()
+	if err := ended(ctx, op, s.id); err != nil {
+		return err
+	}
+	return p.outside(op, s.id, save(p.state.snapshot(sm.ID), sm))
+}
+
+// copyRun copies what one run has written; one that lives stands still
+// meanwhile.
+func (s *Sandbox) copyRun(ctx context.Context, run, layer string, live bool) error {
+	b := engine.At(filepath.Join(s.p.state.box(s.id), run))
+	if live {
+		err := b.Snapshot(ctx, layer)
+		if !errors.Is(err, engine.ErrGone) {
+			return err
+		}
+	}
+	return engine.CopyLayer(ctx, b.Upper(), layer)
+}
+
+func (p *Provider) removeLayers(ids []string) error {
+	var errs []error
+	for _, id := range ids {
+		errs = append(errs, engine.RemoveLayer(p.state.layer(id)))
+	}
+	return errors.Join(errs...)
+}
+
+func (sm *snapshotMeta) snapshot() *compute.Snapshot {
+	return &compute.Snapshot{ID: sm.ID, Name: sm.Name, Provider: name, SandboxID: sm.SandboxID,
+		Created: sm.Created, Metadata: maps.Clone(sm.Metadata)}
+}
+
+func (p *Provider) findSnapshot(op, id string) (*snapshotMeta, error) {
+	if !validID(id, snapPrefix) {
+		return nil, providers.NotFound(op, name, id)
+	}
+	sm, err := p.state.loadSnapshot(id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, providers.NotFound(op, name, id)
+	}
+	return sm, p.outside(op, id, err)
+}
+
+// GetSnapshot implements [compute.Compute].
+func (p *Provider) GetSnapshot(ctx context.Context, id string) (*compute.Snapshot, error) {
+	const op = "get snapshot"
+	if err := ended(ctx, op, id); err != nil {
+		return nil, err
+	}
+	sm, err := p.findSnapshot(op, id)
+	if err != nil {
+		return nil, err
+	}
+	return sm.snapshot(), nil
+}
+
+// ListSnapshots implements [compute.Compute].
+func (p *Provider) ListSnapshots(ctx context.Context, opts *compute.ListSnapshotsOptions) iter.Seq2[*compute.Snapshot, error] {
+	const op = "list snapshots"
+	if err := opts.Validate(); err != nil {
+		return providers.Fail[*compute.Snapshot](err)
+	}
+	limit := 0
+	if opts != nil {
+		limit = opts.Limit
+	}
+	all := providers.Paginate(ctx, func(ctx context.Context, _ string) ([]*compute.Snapshot, string, error) {
+		page, err := p.allSnapshots(ctx, op)
+		return page, "", err
+	})
+	return providers.Filter(all, opts.Match, limit)
+}
+
+// allSnapshots reads all snapshots, newest first.
+func (p *Provider) allSnapshots(ctx context.Context, op string) ([]*compute.Snapshot, error) {
+	if err := ended(ctx, op, ""); err != nil {
+		return nil, err
+	}
+	ids, err := p.state.snapshots()
+	if err != nil {
+		return nil, p.outside(op, "", err)
+	}
+	var all []*compute.Snapshot
+	for _, id := range ids {
+		sm, err := p.findSnapshot(op, id)
+		if errors.Is(err, compute.ErrNotFound) {
+			continue // deleted since
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, sm.snapshot())
+	}
+	slices.SortFunc(all, func(a, b *compute.Snapshot) int {
+		if c := b.Created.Compare(a.Created); c != 0 {
+			return c
+		}
+		return strings.Compare(b.ID, a.ID)
+	})
+	return all, nil
+}
+
+// DeleteSnapshot implements [compute.Compute]. Its files go when no sandbox and
+// no other snapshot needs them any more.
+func (p *Provider) DeleteSnapshot(ctx context.Context, id string) error {
+	const op = "delete snapshot"
+	if err := ended(ctx, op, id); err != nil {
+		return err
+	}
+	if !validID(id, snapPrefix) {
+		return nil // never was
+	}
+	if err := ignoreNotExist(os.Remove(p.state.snapshot(id))); err != nil {
+		return p.outside(op, id, err)
+	}
+	return p.outside(op, id, p.collect())
+}
+
+// collect removes the layers that nothing refers to, unless somebody is using
+// layers just now: then whoever comes next does.
+func (p *Provider) collect() error {
+	unlock, err := lock(p.state.path("lock"), true, false)
+	if err != nil || unlock == nil {
+		return err
+	}
+	defer unlock()
+	used, err := p.references()
+	if err != nil {
+		return err
+	}
+	layers, err := names(p.state.path("layers"), "")
+	if err != nil {
+		return err
+	}
+	layers = slices.DeleteFunc(layers, func(id string) bool { return used[id] })
+	return p.removeLayers(layers)
+}
+
+// references finds the layers that sandboxes and snapshots refer to.
+func (p *Provider) references() (map[string]bool, error) {
+	used := map[string]bool{}
+	use := func(ids []string) {
+		for _, id := range ids {
+			used[id] = true
+		}
+	}
+	boxes, err := p.state.boxes()
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range boxes {
+		var refs []string
+		if err := load(filepath.Join(p.state.box(id), "refs.json"), &refs); ignoreNotExist(err) != nil {
+			return nil, err
+		}
+		use(refs)
+	}
+	snaps, err := p.state.snapshots()
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range snaps {
+		sm, err := p.state.loadSnapshot(id)
+		if ignoreNotExist(err) != nil {
+			return nil, err
+		}
+		if err == nil {
+			use(sm.Layers)
+		}
+	}
+	return used, nil
+}
+
+// Rollback implements [compute.Rollbacker].
+func (s *Sandbox) Rollback(ctx context.Context, snapshotID string) error {
+	const op = "rollback"
+	return s.change(ctx, op, func(m *meta) error {
+		if m.Isolation == None {
+			return fail(op, s.id, errors.ErrUnsupported, "without isolation there are no snapshots")
+		}
+		unlock, err := lock(s.p.state.path("lock"), false, true)
+		if err != nil {
+			return s.p.outside(op, s.id, err)
+		}
+		defer unlock()
+		snap, err := s.p.findSnapshot(op, snapshotID)
+		if err != nil {
+			return err
+		}
+		return s.rollback(ctx, op, m, snap)
+	})
+}
+
+// rollback starts a machine on the snapshot and then removes the old one.
+func (s *Sandbox) rollback(ctx context.Context, op string, m *meta, snap *snapshotMeta) error {
+	refs := filepath.Join(s.p.state.box(s.id), "refs.json")
+	both := slices.Concat(m.Layers, snap.Layers)
+	if err := save(refs, both); err != nil {
+		return s.p.outside(op, s.id, err)
+	}
+	next := *m
+	next.Layers, next.Runs = snap.Layers, nil
+	if err := s.restart(ctx, op, &next); err != nil {
+		return errors.Join(err, s.p.outside(op, s.id, save(refs, m.Layers)))
+	}
+	errs := []error{save(refs, next.Layers)}
+	for _, run := range m.Runs {
+		errs = append(errs, s.drop(ctx, run))
+	}
+	return s.p.outside(op, s.id, errors.Join(errs...))
+}

@@ -1,0 +1,203 @@
+package local
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The state directory holds all there is to know about sandboxes and
+// snapshots, so that any program can find what another has made:
+//
+//	sandboxes/ID/            one sandbox: its files, its init's socket
+//	sandboxes/ID/refs.json   the layers under it, while it is being made too
+//	sandboxes/ID/meta.json   the sandbox; written last, so there is one or there is none
+//	snapshots/ID.json        one snapshot; written last too
+//	layers/ID/               files of a snapshot, never changed
+//	lock                     held shared to use layers, exclusively to remove some
+//
+// A JSON file is replaced by renaming, never changed in place.
+type state struct{ dir string }
+
+// meta is what meta.json holds.
+type meta struct {
+	Version   int               `json:"version"`
+	ID        string            `json:"id"`
+	Name      string            `json:"name,omitempty"`
+	Created   time.Time         `json:"created"`
+	Metadata  map[string]string `json:"metadata,omitempty"`
+	Env       map[string]string `json:"env,omitempty"`
+	User      string            `json:"user,omitempty"`
+	Isolation Isolation         `json:"isolation"`
+	Layers    []string          `json:"layers,omitempty"` // IDs, lowest first
+	Runs      []string          `json:"runs,omitempty"`   // directories, oldest first; the last is the machine's
+	Suspended bool              `json:"suspended,omitempty"`
+}
+
+// snapshotMeta is what a snapshot's file holds.
+type snapshotMeta struct {
+	Version   int               `json:"version"`
+	ID        string            `json:"id"`
+	Name      string            `json:"name,omitempty"`
+	SandboxID string            `json:"sandbox"`
+	Created   time.Time         `json:"created"`
+	Metadata  map[string]string `json:"metadata,omitempty"`
+	Layers    []string          `json:"layers"` // IDs, lowest first; the last is its own
+}
+
+// stateVersion is that of the files this program writes. It reads no newer.
+const stateVersion = 1
+
+// openState makes the directories that are missing.
+func openState(dir string) (*state, error) {
+	s := &state{dir: dir}
+	for _, d := range []string{dir, s.path("sandboxes"), s.path("snapshots"), s.path("layers")} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	// Whoever can write here can give sandboxes any files and take any out.
+	return s, private(dir)
+}
+
+// private makes sure that nobody else can reach into dir.
+func private(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if err := ownedByUs(info); err != nil {
+		return fmt.Errorf("state directory %s: %w", dir, err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return os.Chmod(dir, 0o700)
+	}
+	return nil
+}
+
+func (s *state) path(elem ...string) string {
+	return filepath.Join(append([]string{s.dir}, elem...)...)
+}
+
+func (s *state) box(id string) string      { return s.path("sandboxes", id) }
+func (s *state) layer(id string) string    { return s.path("layers", id) }
+func (s *state) snapshot(id string) string { return s.path("snapshots", id+".json") }
+
+func (s *state) layers(ids []string) []string {
+	dirs := make([]string, len(ids))
+	for i, id := range ids {
+		dirs[i] = s.layer(id)
+	}
+	return dirs
+}
+
+// validID reports whether id can be one of ours, and so be part of a path.
+func validID(id, prefix string) bool {
+	rest, ok := strings.CutPrefix(id, prefix)
+	if !ok || rest == "" || len(rest) > 64 {
+		return false
+	}
+	return strings.IndexFunc(rest, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'z') }) < 0
+}
+
+// save replaces a JSON file, so that whoever reads it sees the old or the new.
+func save(file string, v any) (err error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, ignoreNotExist(os.Remove(f.Name())))
+		}
+	}()
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), file)
+}
+
+// maxJSON bounds what load reads: the files are ours, but disks go bad.
+const maxJSON = 1 << 20
+
+// load reads a JSON file.
+func load(file string, v any) error {
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	if info.Size() > maxJSON {
+		return fmt.Errorf("%s: too large", file)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return nil
+}
+
+func (s *state) loadBox(id string) (*meta, error) {
+	var m meta
+	if err := load(filepath.Join(s.box(id), "meta.json"), &m); err != nil {
+		return nil, err
+	}
+	return &m, newer(m.Version)
+}
+
+func (s *state) saveBox(m *meta) error { return save(filepath.Join(s.box(m.ID), "meta.json"), m) }
+
+func (s *state) loadSnapshot(id string) (*snapshotMeta, error) {
+	var m snapshotMeta
+	if err := load(s.snapshot(id), &m); err != nil {
+		return nil, err
+	}
+	return &m, newer(m.Version)
+}
+
+func newer(version int) error {
+	if version > stateVersion {
+		return fmt.Errorf("written by a newer version of this library (format %d, this one knows %d)", version, stateVersion)
+	}
+	return nil
+}
+
+// boxes returns the IDs of all sandbox directories, also of unfinished ones.
+func (s *state) boxes() ([]string, error) { return names(s.path("sandboxes"), "") }
+
+// snapshots returns the IDs of all snapshots.
+func (s *state) snapshots() ([]string, error) { return names(s.path("snapshots"), ".json") }
+
+func names(dir, suffix string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, e := range entries {
+		if id, ok := strings.CutSuffix(e.Name(), suffix); ok && !strings.HasPrefix(id, ".") {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+func ignoreNotExist(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,35 @@
+package memfs
+
+import "io/fs"
+
+// reason is why an operation failed, in the words of POSIX, and the io/fs
+// error that it matches.
+type reason struct {
+	text string
+	is   error
+}
+
+func (r *reason) Error() string        { return r.text }
+func (r *reason) Is(target error) bool { return r.is != nil && target == r.is }
+
+// The reasons that a *fs.PathError of this package carries.
+var (
+	ErrNotExist   error = &reason{"no such file or directory", fs.ErrNotExist}
+	ErrExist      error = &reason{"file exists", fs.ErrExist}
+	ErrPermission error = &reason{"permission denied", fs.ErrPermission}
+	ErrInvalid    error = &reason{"invalid argument", fs.ErrInvalid}
+	ErrIsDir      error = &reason{"is a directory", nil}
+	ErrNotDir     error = &reason{"not a directory", nil}
+	ErrNotEmpty   error = &reason{"directory not empty", fs.ErrExist}
+	ErrLoop       error = &reason{"too many levels of symbolic links", nil}
+	ErrNameLong   error = &reason{"file name too long", nil}
+	ErrBadHandle  error = &reason{"bad file descriptor", nil}
+	ErrNoSpace    error = &reason{"no space left on device", nil}
+)
+
+func fail(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: name, Err: err}
+}

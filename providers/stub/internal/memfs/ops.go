@@ -1,0 +1,215 @@
+package memfs
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+)
+
+const permMask = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
+
+// Stat describes the file that the name leads to.
+func (f *FS) Stat(name string) (fs.FileInfo, error) { return f.stat("stat", name, true) }
+
+// Lstat is Stat that does not follow a link at the end of the name.
+func (f *FS) Lstat(name string) (fs.FileInfo, error) { return f.stat("lstat", name, false) }
+
+func (f *FS) stat(op, name string, follow bool) (fs.FileInfo, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	p, err := f.existing(name, follow)
+	if err != nil {
+		return nil, fail(op, name, err)
+	}
+	return p.node.info(path.Base(name)), nil
+}
+
+// ReadDir lists a directory, sorted by name.
+func (f *FS) ReadDir(name string) ([]fs.DirEntry, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	p, err := f.existing(name, true)
+	if err == nil && !p.node.isDir() {
+		err = ErrNotDir
+	}
+	if err == nil && f.denies(p.node, 4) {
+		err = ErrPermission
+	}
+	if err != nil {
+		return nil, fail("open", name, err)
+	}
+	return list(p.node), nil
+}
+
+func list(n *node) []fs.DirEntry {
+	out := make([]fs.DirEntry, len(n.kids))
+	for i, e := range n.kids {
+		out[i] = e.node.info(e.name)
+	}
+	return out
+}
+
+// change resolves the name and runs do with the tree locked and the way to the
+// node owned.
+func (f *FS) change(op, name string, follow bool, do func(p *place) error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p, err := f.existing(name, follow)
+	if err == nil {
+		f.own(p)
+		err = do(p)
+	}
+	return fail(op, name, err)
+}
+
+// slot resolves the name of something to be created.
+func (f *FS) slot(name string, follow bool) (*place, error) {
+	p, err := f.walk(name, follow)
+	if err != nil {
+		return nil, err
+	}
+	if p.node != nil || p.base == "" {
+		return p, ErrExist
+	}
+	if f.denies(p.parent(), 3) {
+		return p, ErrPermission
+	}
+	f.own(p)
+	return p, nil
+}
+
+// add puts a new node at the place and tells who watches.
+func (f *FS) add(p *place, n *node) {
+	p.parent().put(p.base, n)
+	p.parent().mtime = f.now()
+	p.node = n
+	f.notify(Event{Op: Created, Name: p.full()})
+}
+
+// Mkdir creates a directory.
+func (f *FS) Mkdir(name string, perm fs.FileMode) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p, err := f.slot(strings.TrimRight(name, "/"), false)
+	if strings.Trim(name, "/") == "" && name != "" {
+		err = ErrExist
+	}
+	if err == nil {
+		f.add(p, f.fresh(fs.ModeDir|perm&permMask))
+	}
+	return fail("mkdir", name, err)
+}
+
+// MkdirAll creates a directory and those above it that are missing.
+func (f *FS) MkdirAll(name string, perm fs.FileMode) error {
+	for i := 1; i <= len(name); i++ {
+		if i < len(name) && name[i] != '/' {
+			continue
+		}
+		err := f.Mkdir(name[:i], perm)
+		switch {
+		case err == nil || f.dirAt(name[:i]):
+		case errors.Is(err, ErrExist):
+			return fail("mkdir", name[:i], ErrNotDir)
+		default:
+			return err
+		}
+	}
+	if name == "" {
+		return fail("mkdir", name, ErrNotExist)
+	}
+	return nil
+}
+
+func (f *FS) dirAt(name string) bool {
+	fi, err := f.Stat(name)
+	return err == nil && fi.IsDir()
+}
+
+// Symlink creates a link. The target need not exist.
+func (f *FS) Symlink(target, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p, err := f.slot(name, false)
+	if err == nil {
+		n := f.fresh(fs.ModeSymlink | 0o777)
+		n.data = []byte(target)
+		f.add(p, n)
+	}
+	return fail("symlink", name, err)
+}
+
+// Link gives a file one more name.
+func (f *FS) Link(old, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	from, err := f.existing(old, false)
+	if err == nil && from.node.isDir() {
+		err = ErrPermission
+	}
+	if err != nil {
+		return fail("link", old, err)
+	}
+	f.own(from)
+	p, err := f.slot(name, false)
+	if err != nil {
+		return fail("link", name, err)
+	}
+	from.node.links++
+	f.add(p, from.node)
+	return nil
+}
+
+// Readlink is the target of a link.
+func (f *FS) Readlink(name string) (string, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	p, err := f.existing(name, false)
+	if err == nil && !p.node.isLink() {
+		err = ErrInvalid
+	}
+	if err != nil {
+		return "", fail("readlink", name, err)
+	}
+	return string(p.node.data), nil
+}
+
+// Chmod changes the permission bits.
+func (f *FS) Chmod(name string, mode fs.FileMode) error {
+	return f.change("chmod", name, true, func(p *place) error {
+		p.node.mode = p.node.mode&^permMask | mode&permMask
+		f.notify(Event{Op: Written, Name: p.full()})
+		return nil
+	})
+}
+
+// Chtimes changes the modification time.
+func (f *FS) Chtimes(name string, mtime time.Time) error {
+	return f.change("chtimes", name, true, func(p *place) error {
+		p.node.mtime = mtime
+		return nil
+	})
+}
+
+// Mknod creates a device: "null", "zero", "full" or "urandom". Opened by any
+// other name it is empty.
+func (f *FS) Mknod(name, device string, perm fs.FileMode) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p, err := f.slot(name, false)
+	if err == nil {
+		n := f.fresh(fs.ModeDevice | fs.ModeCharDevice | perm&permMask)
+		n.data = []byte(device)
+		f.add(p, n)
+	}
+	return fail("mknod", name, err)
+}
+
+// SameFile reports whether two descriptions from one tree are of one file.
+func SameFile(a, b fs.FileInfo) bool {
+	x, ok := a.Sys().(*Sys)
+	y, ok2 := b.Sys().(*Sys)
+	return ok && ok2 && x.ID == y.ID
+}

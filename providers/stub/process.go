@@ -1,0 +1,326 @@
+package stub
+
+import (
+	"context"
+	"io"
+	"iter"
+	"slices"
+	"sync"
+
+	"github.com/computekit/compute"
+)
+
+// maxProcesses is how many background processes that have ended a sandbox
+// remembers.
+const maxProcesses = 1000
+
+// Process implements [compute.Process] and its optional interfaces.
+type Process struct {
+	s     *Sandbox
+	id    string
+	seq   int
+	cmd   compute.Command
+	x     *execution
+	logs  [2]*spool
+	stdin *pipe
+	done  chan struct{}
+
+	mu    sync.Mutex
+	info  compute.ProcessInfo
+	sig   compute.Signal
+	res   *compute.Result
+	err   error
+	winsz *compute.TTY
+}
+
+// StartCommand implements [compute.Starter].
+func (s *Sandbox) StartCommand(ctx context.Context, cmd *compute.Command) (compute.Process, error) {
+	const op = "start command"
+	if err := cmd.Validate(); err != nil {
+		return nil, err
+	}
+	t, err := s.use(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	x, err := s.prepare(op, cmd)
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{s: s, cmd: *cmd, x: x, done: make(chan struct{})}
+	p.logs = [2]*spool{newSpool(), newSpool()}
+	p.connect(cmd, t)
+	if !s.adopt(p) {
+		return nil, s.p.fail(op, s.ID(), compute.ErrNotFound, "")
+	}
+	go p.run()
+	if err := t.after(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// connect joins the process to its input and its outputs.
+func (p *Process) connect(cmd *compute.Command, t trouble) {
+	p.x.connect(t.writer(tee(p.logs[0], cmd.Stdout)), tee(p.logs[1], cmd.Stderr), cmd.TTY != nil)
+	if cmd.TTY != nil {
+		p.winsz = &compute.TTY{Rows: cmd.TTY.Rows, Cols: cmd.TTY.Cols}
+	}
+	p.x.proc.Stdin = cmd.Stdin
+	if cmd.OpenStdin {
+		p.stdin = newPipe()
+		p.x.proc.Stdin = p.stdin
+	}
+}
+
+func tee(log *spool, w io.Writer) io.Writer {
+	if w == nil {
+		return log
+	}
+	return io.MultiWriter(log, w)
+}
+
+// adopt puts the process on the sandbox's list.
+func (s *Sandbox) adopt(p *Process) bool {
+	s.p.mu.Lock()
+	p.id, p.seq = s.p.id("proc")
+	s.p.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone != "" {
+		return false
+	}
+	p.info = compute.ProcessInfo{ID: p.id, Args: slices.Clone(p.cmd.Args), Script: p.cmd.Script,
+		Running: true, Started: s.p.cfg.Now()}
+	s.procs = append(s.procs, p)
+	if i := slices.IndexFunc(s.procs, (*Process).ended); i >= 0 && len(s.procs) > maxProcesses {
+		s.procs = slices.Delete(s.procs, i, i+1)
+	}
+	s.work.Add(1)
+	return true
+}
+
+func (p *Process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// run is the process's goroutine; the sandbox waits for it.
+func (p *Process) run() {
+	defer p.s.work.Done()
+	defer close(p.done)
+	code := p.x.run(context.Background())
+	if p.stdin != nil {
+		_ = p.stdin.Close()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.x.ctx.Err() != nil && p.sig == 0 {
+		p.sig = compute.SIGKILL
+	}
+	if p.sig != 0 {
+		code = 128 + int(p.sig)
+	}
+	p.info.Running, p.info.ExitCode, p.info.Ended = false, code, p.s.p.cfg.Now()
+	p.res = &compute.Result{ExitCode: code, Signal: p.sig, Duration: p.x.took}
+	for _, log := range p.logs {
+		log.close()
+	}
+}
+
+// ID implements [compute.Process].
+func (p *Process) ID() string { return p.id }
+
+// Info implements [compute.Process].
+func (p *Process) Info(ctx context.Context) (*compute.ProcessInfo, error) {
+	if err := p.check(ctx, "process info"); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	info := p.info
+	info.Args = slices.Clone(info.Args)
+	return &info, nil
+}
+
+func (p *Process) check(ctx context.Context, op string) error {
+	if _, err := p.s.p.before(ctx, op, p.s.ID()); err != nil {
+		return err
+	}
+	return p.s.alive(op)
+}
+
+// Wait implements [compute.Process].
+func (p *Process) Wait(ctx context.Context) (*compute.Result, error) {
+	if _, err := p.s.p.before(ctx, "wait", p.s.ID()); err != nil {
+		return nil, err
+	}
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		return nil, p.s.p.ended(ctx, "wait", p.id)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	res := *p.res
+	if p.cmd.Stdout == nil {
+		res.Stdout = p.logs[0].String()
+	}
+	if p.cmd.Stderr == nil {
+		res.Stderr = p.logs[1].String()
+	}
+	res.Truncated = p.cmd.Stdout == nil && p.logs[0].lost() || p.cmd.Stderr == nil && p.logs[1].lost()
+	return &res, nil
+}
+
+// Attach implements [compute.Process].
+func (p *Process) Attach(ctx context.Context, stdout, stderr io.Writer) error {
+	t, err := p.s.p.before(ctx, "attach", p.s.ID())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	var mu sync.Mutex // the writers may be one
+	var errs [2]error
+	for i, w := range []io.Writer{stdout, stderr} {
+		if w == nil {
+			continue
+		}
+		if i == 0 {
+			w = t.writer(w)
+		}
+		wg.Go(func() {
+			if errs[i] = p.logs[i].copyTo(ctx, &lockedWriter{&mu, w}); errs[i] != nil {
+				cancel(errs[i])
+			}
+		})
+	}
+	wg.Wait()
+	if cause := context.Cause(ctx); cause != nil {
+		return &compute.Error{Op: "attach", Provider: p.s.p.Name(), ID: p.id, Err: cause}
+	}
+	if p.logs[0].lost() || p.logs[1].lost() {
+		return p.s.p.fail("attach", p.id, compute.ErrTruncated, "the beginning of the output was not kept")
+	}
+	return nil
+}
+
+type lockedWriter struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
+
+// Kill implements [compute.Process].
+func (p *Process) Kill(ctx context.Context) error {
+	if err := p.check(ctx, "kill"); err != nil {
+		return err
+	}
+	p.end(compute.SIGKILL)
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		return p.s.p.ended(ctx, "kill", p.id)
+	}
+}
+
+func (p *Process) end(sig compute.Signal) {
+	p.mu.Lock()
+	if p.info.Running && p.sig == 0 {
+		p.sig = sig
+	}
+	p.mu.Unlock()
+	p.x.kill()
+}
+
+// Signal implements [compute.Signaler]. Every signal whose default is to end a
+// process ends it; the others do nothing.
+func (p *Process) Signal(ctx context.Context, sig compute.Signal) error {
+	if err := p.check(ctx, "send signal"); err != nil {
+		return err
+	}
+	if sig < 1 || sig > 64 {
+		return p.s.p.fail("send signal", p.id, compute.ErrInvalid, "there is no signal %d", sig)
+	}
+	if p.ended() {
+		return p.s.p.fail("send signal", p.id, compute.ErrConflict, "it has ended")
+	}
+	switch sig {
+	case 17, compute.SIGCONT, compute.SIGSTOP, 20, 21, 22, 23, compute.SIGWINCH:
+	default:
+		p.end(sig)
+	}
+	return nil
+}
+
+// OpenStdin implements [compute.StdinOpener].
+func (p *Process) OpenStdin(ctx context.Context) (io.WriteCloser, error) {
+	if err := p.check(ctx, "open stdin"); err != nil {
+		return nil, err
+	}
+	if p.stdin == nil {
+		return nil, p.s.p.fail("open stdin", p.id, compute.ErrConflict, "it was started without OpenStdin")
+	}
+	return p.stdin.writer(ctx), nil
+}
+
+// Resize implements [compute.Resizer].
+func (p *Process) Resize(ctx context.Context, size compute.TTY) error {
+	if err := p.check(ctx, "resize"); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.winsz == nil {
+		return p.s.p.fail("resize", p.id, compute.ErrInvalid, "it has no terminal")
+	}
+	*p.winsz = size
+	return nil
+}
+
+// GetProcess implements [compute.ProcessGetter].
+func (s *Sandbox) GetProcess(ctx context.Context, id string) (compute.Process, error) {
+	if _, err := s.p.before(ctx, "get process", s.ID()); err != nil {
+		return nil, err
+	}
+	if err := s.alive("get process"); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.procs {
+		if p.id == id {
+			return p, nil
+		}
+	}
+	return nil, s.p.fail("get process", id, compute.ErrNotFound, "")
+}
+
+// ListProcesses implements [compute.ProcessLister].
+func (s *Sandbox) ListProcesses(ctx context.Context) iter.Seq2[*compute.ProcessInfo, error] {
+	return list(ctx, s.p, "list processes", nil, 0, func() (all []*compute.ProcessInfo) {
+		s.mu.Lock()
+		procs := slices.Clone(s.procs)
+		s.mu.Unlock()
+		for _, p := range slices.Backward(procs) {
+			p.mu.Lock()
+			info := p.info
+			p.mu.Unlock()
+			info.Args = slices.Clone(info.Args)
+			all = append(all, &info)
+		}
+		return all
+	})
+}
