@@ -141,7 +141,7 @@ func TestMaxAge(t *testing.T) {
 		time.Sleep(time.Minute - 1)
 		synctest.Wait()
 		require.Equal(t, []string{"s1"}, c.IDs())
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		require.Equal(t, []string{"s2"}, c.IDs())
 		require.NoError(t, p.Close())
@@ -182,7 +182,7 @@ func TestContext(t *testing.T) {
 func TestCloseReportsWhatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outage := &compute.Error{Kind: compute.ErrUnavailable}
-		c := &fake.Compute{Label: "fake", Fail: func(op, id string) error {
+		c := &fake.Compute{Label: "fake", Fail: func(op, _ string) error {
 			if op == "destroy sandbox" {
 				return outage
 			}

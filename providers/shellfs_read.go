@@ -58,7 +58,7 @@ type shellReader struct {
 func (f *shellReader) start() error {
 	buffered := bufio.NewReaderSize(f.pipe, 32<<10)
 	line, err := buffered.ReadString('\n')
-	if err == nil && line != "+\n" || err == io.EOF {
+	if err == nil && line != "+\n" || errors.Is(err, io.EOF) {
 		err = errors.New("unexpected output instead of the file's content")
 	}
 	f.Reader = base64.NewDecoder(base64.StdEncoding, buffered)

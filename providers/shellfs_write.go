@@ -59,11 +59,11 @@ func (s *shellFS) WriteFile(ctx context.Context, name string, data []byte, perm 
 	cmd.Stdin = encoded(bytes.NewReader(data))
 	err = w.run(ctx, cmd)
 	if errors.Is(err, errors.ErrUnsupported) {
-		if err = w.appendAll(bytes.NewReader(data)); err == nil {
+		if err = w.appendAll(ctx, bytes.NewReader(data)); err == nil {
 			err = w.commit(ctx, int64(len(data)))
 		}
 	}
-	return w.dropAfter(err)
+	return w.dropAfter(ctx, err)
 }
 
 // CreateFile implements [compute.FileCreator].
@@ -111,7 +111,7 @@ func (w *shellWriter) receive(r io.Reader) error {
 	cmd.Stdin = encoded(r)
 	err := w.run(w.ctx, cmd)
 	if errors.Is(err, errors.ErrUnsupported) {
-		return w.appendAll(r)
+		return w.appendAll(w.ctx, r)
 	}
 	return err
 }
@@ -124,7 +124,7 @@ func (w *shellWriter) run(ctx context.Context, cmd *compute.Command) error {
 	return failure("write", w.shown, res)
 }
 
-func (w *shellWriter) appendAll(r io.Reader) error {
+func (w *shellWriter) appendAll(ctx context.Context, r io.Reader) error {
 	buf := make([]byte, argChunk)
 	for {
 		n, err := io.ReadFull(r, buf)
@@ -133,7 +133,7 @@ func (w *shellWriter) appendAll(r io.Reader) error {
 		}
 		last := err != nil
 		piece := base64.StdEncoding.EncodeToString(buf[:n])
-		if err := w.run(w.ctx, command(appendScript, w.name, w.tmp, piece)); err != nil || last {
+		if err := w.run(ctx, command(appendScript, w.name, w.tmp, piece)); err != nil || last {
 			return err
 		}
 	}
@@ -144,11 +144,11 @@ func (w *shellWriter) commit(ctx context.Context, size int64) error {
 }
 
 // dropAfter removes the temporary file if err is not nil.
-func (w *shellWriter) dropAfter(err error) error {
+func (w *shellWriter) dropAfter(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	ctx, cancel := Cleanup(w.ctx)
+	ctx, cancel := Cleanup(ctx)
 	defer cancel()
 	return errors.Join(err, w.run(ctx, command(dropScript, w.name, w.tmp)))
 }
@@ -173,7 +173,7 @@ func (w *shellWriter) finish() error {
 	if err == nil {
 		err = w.commit(w.ctx, w.size)
 	}
-	return w.dropAfter(err)
+	return w.dropAfter(w.ctx, err)
 }
 
 // encoded returns a reader of r in base64.

@@ -227,7 +227,7 @@ func (m *member) routed(err error) error {
 	}
 	own := *e
 	own.ID, own.Provider = m.qualify(e.ID), cmp.Or(e.Provider, m.name)
-	if err != error(e) { // what is around it must not be lost
+	if err != error(e) { //nolint:errorlint // is it e itself? What is around it must not be lost
 		own.Kind, own.Err = nil, err
 		return &own
 	}

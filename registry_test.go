@@ -1,0 +1,31 @@
+package compute_test
+
+import (
+	"context"
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/computekit/compute"
+	"github.com/computekit/compute/internal/fake"
+)
+
+func TestOpen(t *testing.T) {
+	compute.Register("openfake", func(_ context.Context, u *url.URL) (compute.Compute, error) {
+		return &fake.Compute{Label: u.Host}, nil
+	})
+	require.Contains(t, compute.Schemes(), "openfake")
+	require.Panics(t, func() { compute.Register("openfake", nil) })
+
+	c, err := compute.Open(t.Context(), "openfake://west?x=1")
+	require.NoError(t, err)
+	require.Equal(t, "west", c.Name())
+
+	for _, bad := range []string{"", secret, "nobody://" + secret, "openfake://" + secret + "@host", "openfake://u:" + secret + "@host",
+		"openfake://%zz" + secret, "://" + secret} {
+		_, err := compute.Open(t.Context(), bad)
+		require.ErrorIs(t, err, compute.ErrInvalid, bad)
+		require.NotContains(t, err.Error(), secret)
+	}
+}
