@@ -4,7 +4,8 @@
 //	go run ./examples/web
 //
 // It prints a request to try. COMPUTE_URL says who provides the sandboxes, by
-// default "stub://", which runs nothing outside this program's memory. TOKENS
+// default "stub://", which runs nothing outside this program's memory; it must
+// be a provider that can end a sandbox in time. ADDR is where to listen. TOKENS
 // is who may call, as in "ann:token1,bob:token2"; without it there is one user,
 // with a token that changes on every start.
 package main
