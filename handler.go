@@ -228,6 +228,9 @@ func (x *exchange) describe(err error) (status int, code, msg string) {
 	if e, ok := errors.AsType[*requestError](err); ok {
 		return e.status, e.code, e.msg
 	}
+	if isFileMistake(err) {
+		return http.StatusBadRequest, "file_invalid", err.Error()
+	}
 	status, code = StatusCode(err), statusWord(err)
 	switch status {
 	case http.StatusUnauthorized: // it is this server that the provider turned away

@@ -2,11 +2,13 @@ package compute
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
 	"strings"
+	"syscall"
 )
 
 func readFile(ctx context.Context, x *exchange, sb Sandbox) error {
@@ -44,6 +46,15 @@ func readBounded(ctx context.Context, fsys Filesystem, name string) (string, err
 
 func tooBig(name string) error {
 	return &fs.PathError{Op: "read", Path: name, Err: unsupported(fmt.Sprintf("read more than %d bytes at once", MaxCapture))}
+}
+
+// isFileMistake reports whether a name was used for what it is not. Package
+// io/fs has no words for that.
+func isFileMistake(err error) bool {
+	if _, ok := errors.AsType[*fs.PathError](err); !ok {
+		return false
+	}
+	return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EINVAL)
 }
 
 func writeFile(ctx context.Context, x *exchange, sb Sandbox) error {

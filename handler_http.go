@@ -172,7 +172,7 @@ func (h *handler) authorize(r *http.Request, req *Request) error {
 }
 
 func acceptsEvents(r *http.Request) bool {
-	for _, accept := range strings.Split(strings.Join(r.Header.Values("Accept"), ","), ",") {
+	for accept := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
 		kind, params, err := mime.ParseMediaType(accept)
 		if err != nil || kind != "text/event-stream" {
 			continue

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -124,6 +125,13 @@ func TestHandlerFileErrors(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, w.Code)
 	require.Contains(t, w.Body.String(), `"code":"file_not_exist"`) // and not the sandbox
 	require.NotContains(t, w.Body.String(), "fileContent")
+
+	isDir := &fs.PathError{Op: "open", Path: "/etc", Err: syscall.EISDIR}
+	f := newFake()
+	f.err = isDir
+	w = post(open(f), `{"action":"compute.sandbox.filesystem.readFile","sandboxId":"s1","path":"/etc"}`)
+	require.Equal(t, http.StatusBadRequest, w.Code)
+	require.Contains(t, w.Body.String(), `"error":"`+isDir.Error()+`","code":"file_invalid"`)
 }
 
 func TestHandlerRetryAfter(t *testing.T) {
