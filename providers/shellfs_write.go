@@ -167,7 +167,10 @@ func (w *shellWriter) Close() error {
 }
 
 func (w *shellWriter) finish() error {
-	ended := w.ctx.Err()
+	var ended error
+	if err := w.ctx.Err(); err != nil {
+		ended = &fs.PathError{Op: "close", Path: w.shown, Err: err}
+	}
 	_ = w.pipe.CloseWithError(ended) // nil is the end of the file; it always succeeds
 	err := errors.Join(ended, <-w.done)
 	if err == nil {
