@@ -204,6 +204,25 @@ func TestShellFSRemoveRefuses(t *testing.T) {
 	}
 }
 
+func TestShellFSRemoveRefusesWhereItIs(t *testing.T) {
+	eachShell(t, func(t *testing.T, r lineRunner) {
+		top := r.dir
+		r.dir = filepath.Join(top, "a b\n", "-n")
+		require.NoError(t, os.MkdirAll(filepath.Join(r.dir, "below"), 0o755))
+		require.NoError(t, os.MkdirAll(r.dir+"x", 0o755))
+		require.NoError(t, os.Symlink(r.dir, filepath.Join(top, "link")))
+		fsys := providers.ShellFilesystem(r)
+		for _, name := range []string{r.dir, r.dir + "/", "../-n", filepath.Dir(r.dir), top + "/link/../-n"} {
+			require.ErrorIs(t, fsys.RemoveAll(t.Context(), name), fs.ErrInvalid, "%q", name)
+		}
+		require.DirExists(t, filepath.Join(r.dir, "below"))
+		for _, name := range []string{"below", r.dir + "x", top + "/link"} {
+			require.NoError(t, fsys.RemoveAll(t.Context(), name), "%q", name)
+		}
+		require.DirExists(t, r.dir)
+	})
+}
+
 func TestShellFSLinks(t *testing.T) {
 	eachShellFS(t, func(t *testing.T, fsys compute.Filesystem, dir string) {
 		ctx := t.Context()
