@@ -114,8 +114,10 @@ func (s *shellFS) ReadFile(ctx context.Context, name string) ([]byte, error) {
 	return data, errors.Join(err, r.Close())
 }
 
+// MkdirAll looks again when it fails: another may have been quicker, and not
+// every mkdir forgives that.
 func (s *shellFS) MkdirAll(ctx context.Context, name string, perm fs.FileMode) error {
-	_, err := s.call(ctx, "mkdir", name, `[ -d "$1" ] || mkdir -p -m "$2" -- "$1"`, octal(perm))
+	_, err := s.call(ctx, "mkdir", name, `[ -d "$1" ] || mkdir -p -m "$2" -- "$1" || [ -d "$1" ]`, octal(perm))
 	return err
 }
 

@@ -28,7 +28,7 @@ tmp=$d.compute-$2
 `
 	beginScript = placeScript + `if [ -d "$t" ]; then no "Is a directory"; fi
 if [ -e "$t" ] && ! [ -f "$t" ]; then no "Not a regular file"; fi
-[ -d "$d" ] || mkdir -p -- "$d" || exit 1
+[ -d "$d" ] || mkdir -p -- "$d" || [ -d "$d" ] || exit 1
 umask 077
 `
 	streamScript = beginScript + `base64 -d > "$tmp" || exit 1
