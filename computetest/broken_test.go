@@ -31,6 +31,8 @@ type faults struct {
 	mkdir   func(f compute.Filesystem, ctx context.Context, name string, perm fs.FileMode) error
 	remove  func(f compute.Filesystem, ctx context.Context, name string) error
 
+	sandbox func(sb compute.Sandbox) compute.Sandbox // for faulty abilities
+
 	opaque bool // it is a decorator that forgot Unwrap
 }
 
@@ -55,6 +57,9 @@ func (c *brokenCompute) wrap(sb compute.Sandbox, err error) (compute.Sandbox, er
 	broken := &brokenSandbox{sb, c}
 	if c.opaque {
 		return struct{ compute.Sandbox }{broken}, nil
+	}
+	if c.sandbox != nil {
+		return c.sandbox(broken), nil
 	}
 	return broken, nil
 }

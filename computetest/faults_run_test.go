@@ -211,6 +211,7 @@ var runMutants = []mutant{
 		}
 		return sb.RunCommand(ctx, cmd)
 	}}, "NothingIsDroppedInSilence/OptionsAreNotChanged"},
+	{"hands out sandboxes before they are ready", tooEarly(), "Lifecycle/ReadyWhenCreated"},
 	{"runs one command at a time", &faults{run: refuseWhenBusy()}, "SafeForConcurrentUse/OneSandbox"},
 	{"compares writers carelessly", changed(func(c *compute.Command) {
 		if c.Stdout != nil && c.Stdout == c.Stderr {
@@ -369,6 +370,18 @@ func refuseWhenBusy() runFunc {
 			return nil, &compute.Error{Op: "run command", ID: sb.ID(), Kind: compute.ErrConflict}
 		}
 		defer busy.Delete(sb.ID())
+		time.Sleep(5 * time.Millisecond)
 		return sb.RunCommand(ctx, cmd)
 	}
+}
+
+// tooEarly has sandboxes whose first command comes too early.
+func tooEarly() *faults {
+	var ready sync.Map
+	return &faults{run: func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
+		if _, ok := ready.LoadOrStore(sb.ID(), true); !ok && cmd.Validate() == nil && cmd.Script == "" {
+			return nil, &compute.Error{Op: "run command", ID: sb.ID(), Kind: compute.ErrConflict, Err: errors.New("it is starting")}
+		}
+		return sb.RunCommand(ctx, cmd)
+	}}
 }

@@ -75,12 +75,12 @@ var sandboxMutants = []mutant{
 	{"ignores templates and snapshots", without(func(o *compute.CreateSandboxOptions) { o.Template, o.Snapshot = "", "" }),
 		"NothingIsDroppedInSilence/SourcesThatDoNotExist ErrorsAreTyped/UnknownIDs"},
 	{"ignores images", without(func(o *compute.CreateSandboxOptions) { o.Image = "" }), "NothingIsDroppedInSilence/ImpossibleOptions"},
-	{"ignores resources", without(func(o *compute.CreateSandboxOptions) { o.Resources = compute.Resources{} }), "NothingIsDroppedInSilence/ImpossibleOptions"},
+	{"ignores resources", without(func(o *compute.CreateSandboxOptions) { o.Resources = compute.Resources{} }), "NothingIsDroppedInSilence/ImpossibleSizes"},
 	{"ignores mounts", without(func(o *compute.CreateSandboxOptions) { o.Mounts = nil }), "NothingIsDroppedInSilence/SourcesThatDoNotExist"},
 	{"ignores lifetimes", without(func(o *compute.CreateSandboxOptions) { o.Lifetime = 0 }), "NothingIsDroppedInSilence/SandboxOptions UnitsAreGos/Lifetime"},
 	{"ignores names", without(func(o *compute.CreateSandboxOptions) { o.Name = "" }), "Lifecycle/Info NothingIsDroppedInSilence/SandboxOptions"},
 	{"drops the sandbox's environment", without(func(o *compute.CreateSandboxOptions) { o.Env = nil }), "NothingIsDroppedInSilence/SandboxEnv"},
-	{"ignores users", without(func(o *compute.CreateSandboxOptions) { o.User = "" }), "NothingIsDroppedInSilence/ImpossibleOptions"},
+	{"ignores users", without(func(o *compute.CreateSandboxOptions) { o.User = "" }), "NothingIsDroppedInSilence/SandboxUserUnknown"},
 	{"takes milliseconds for seconds", without(func(o *compute.CreateSandboxOptions) { o.Lifetime /= 1000 }), "UnitsAreGos/Lifetime"},
 	{"refuses what is for others", &faults{create: func(c compute.Compute, ctx context.Context, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
 		if opts != nil && len(opts.Extra) > 0 {
@@ -103,7 +103,6 @@ var sandboxMutants = []mutant{
 	{"keeps its options", keepOptions(), "NothingIsDroppedInSilence/OptionsAreNotKept"},
 
 	{"leaves a sandbox when create fails", &faults{create: leaveSandbox}, "NothingIsLeftBehind/CreateUnderDeadContext"},
-	{"hands out sandboxes before they are ready", createLate(), "Lifecycle/ReadyWhenCreated"},
 	{"cannot destroy twice", &faults{destroy: destroyOnce}, "NothingIsLeftBehind/DestroyTwice NothingIsLeftBehind/DestroyUnknown"},
 	{"swallows errors of destroy", &faults{destroy: func(c compute.Compute, ctx context.Context, id string) error {
 		_ = c.DestroySandbox(ctx, id)
@@ -166,7 +165,7 @@ var sandboxMutants = []mutant{
 	}), "ListsAreLazy/SameAsInfo"},
 	{"pretends to make templates", &faults{template: func(c compute.Compute, _ context.Context, opts *compute.CreateTemplateOptions) (*compute.Template, error) {
 		return &compute.Template{ID: "t", Provider: c.Name()}, opts.Validate()
-	}}, "SmallCoreOptionalAbilities/AbsentTemplatesAndSnapshots"},
+	}}, "Templates/Build"},
 	{"has bad ports", &faults{url: func(compute.Sandbox, context.Context, int) (string, error) { return "", nil }}, "URLs/BadPort URLs/GetURL"},
 }
 
@@ -195,17 +194,6 @@ func leaveSandbox(c compute.Compute, ctx context.Context, opts *compute.CreateSa
 		_, _ = c.CreateSandbox(context.WithoutCancel(ctx), opts)
 	}
 	return c.CreateSandbox(ctx, opts)
-}
-
-// createLate makes sandboxes whose first command comes too early.
-func createLate() *faults {
-	var ready sync.Map
-	return &faults{run: func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
-		if _, ok := ready.LoadOrStore(sb.ID(), true); !ok && cmd.Validate() == nil && cmd.Script == "" {
-			return nil, &compute.Error{Op: "run command", ID: sb.ID(), Kind: compute.ErrConflict, Err: errors.New("it is starting")}
-		}
-		return sb.RunCommand(ctx, cmd)
-	}}
 }
 
 func destroyOnce(c compute.Compute, ctx context.Context, id string) error {
