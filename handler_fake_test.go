@@ -14,9 +14,9 @@ import (
 	"github.com/computekit/compute"
 )
 
-// fake is a provider with one sandbox, "s1", for tests of the handler. Its
+// handlerFake is a provider with one sandbox, "s1", for tests of the handler. Its
 // commands are the function run; every operation fails with err, if set.
-type fake struct {
+type handlerFake struct {
 	compute.Compute // what is not below panics, like a provider with a bug
 	err             error
 	run             func(context.Context, *compute.Command) (*compute.Result, error)
@@ -27,8 +27,8 @@ type fake struct {
 	destroyed       []string
 }
 
-func newFake() *fake {
-	return &fake{run: echo, expires: epoch.Add(time.Minute), files: fstest.MapFS{"etc/motd": {Data: []byte("hi\n"), ModTime: epoch}}}
+func newHandlerFake() *handlerFake {
+	return &handlerFake{run: echo, expires: epoch.Add(time.Minute), files: fstest.MapFS{"etc/motd": {Data: []byte("hi\n"), ModTime: epoch}}}
 }
 
 var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -43,9 +43,9 @@ func echo(_ context.Context, cmd *compute.Command) (*compute.Result, error) {
 	return res, nil
 }
 
-func (f *fake) Name() string { return "fake" }
+func (f *handlerFake) Name() string { return "fake" }
 
-func (f *fake) CreateSandbox(_ context.Context, o *compute.CreateSandboxOptions) (compute.Sandbox, error) {
+func (f *handlerFake) CreateSandbox(_ context.Context, o *compute.CreateSandboxOptions) (compute.Sandbox, error) {
 	f.created = o
 	if f.onCreate != nil {
 		f.onCreate()
@@ -53,21 +53,21 @@ func (f *fake) CreateSandbox(_ context.Context, o *compute.CreateSandboxOptions)
 	return f.sandbox(f.err)
 }
 
-func (f *fake) sandbox(err error) (compute.Sandbox, error) {
+func (f *handlerFake) sandbox(err error) (compute.Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
 	return &fakeSandbox{f}, nil
 }
 
-func (f *fake) GetSandbox(_ context.Context, id string) (compute.Sandbox, error) {
+func (f *handlerFake) GetSandbox(_ context.Context, id string) (compute.Sandbox, error) {
 	if id != "s1" {
 		return nil, &compute.Error{Op: "get sandbox", ID: id, Kind: compute.ErrNotFound}
 	}
 	return f.sandbox(f.err)
 }
 
-func (f *fake) ListSandboxes(context.Context, *compute.ListSandboxesOptions) iter.Seq2[*compute.SandboxInfo, error] {
+func (f *handlerFake) ListSandboxes(context.Context, *compute.ListSandboxesOptions) iter.Seq2[*compute.SandboxInfo, error] {
 	return func(yield func(*compute.SandboxInfo, error) bool) {
 		if f.err != nil {
 			yield(nil, f.err)
@@ -77,49 +77,49 @@ func (f *fake) ListSandboxes(context.Context, *compute.ListSandboxesOptions) ite
 	}
 }
 
-func (f *fake) info() *compute.SandboxInfo {
+func (f *handlerFake) info() *compute.SandboxInfo {
 	return &compute.SandboxInfo{ID: "s1", Provider: "fake", Status: compute.StatusRunning, Created: epoch, Expires: f.expires}
 }
 
-func (f *fake) DestroySandbox(_ context.Context, id string) error {
+func (f *handlerFake) DestroySandbox(_ context.Context, id string) error {
 	f.destroyed = append(f.destroyed, id)
 	return f.err
 }
 
-func (f *fake) ListTemplates(context.Context, *compute.ListTemplatesOptions) iter.Seq2[*compute.Template, error] {
+func (f *handlerFake) ListTemplates(context.Context, *compute.ListTemplatesOptions) iter.Seq2[*compute.Template, error] {
 	return func(func(*compute.Template, error) bool) {}
 }
 
-func (f *fake) CreateTemplate(_ context.Context, o *compute.CreateTemplateOptions) (*compute.Template, error) {
+func (f *handlerFake) CreateTemplate(_ context.Context, o *compute.CreateTemplateOptions) (*compute.Template, error) {
 	return &compute.Template{ID: "t1", Name: o.Name, Status: compute.TemplateReady, Created: epoch}, f.err
 }
 
-func (f *fake) DeleteTemplate(context.Context, string) error { return f.err }
+func (f *handlerFake) DeleteTemplate(context.Context, string) error { return f.err }
 
-func (f *fake) GetTemplate(_ context.Context, id string) (*compute.Template, error) {
+func (f *handlerFake) GetTemplate(_ context.Context, id string) (*compute.Template, error) {
 	if id != "t1" {
 		return nil, &compute.Error{Op: "get template", ID: id, Kind: compute.ErrNotFound}
 	}
 	return &compute.Template{ID: id, Name: "base", Status: compute.TemplateReady, Created: epoch}, f.err
 }
 
-func (f *fake) CreateSnapshot(_ context.Context, id string, _ *compute.CreateSnapshotOptions) (*compute.Snapshot, error) {
+func (f *handlerFake) CreateSnapshot(_ context.Context, id string, _ *compute.CreateSnapshotOptions) (*compute.Snapshot, error) {
 	return &compute.Snapshot{ID: "snap1", SandboxID: id, Created: epoch}, f.err
 }
 
-func (f *fake) ListSnapshots(_ context.Context, o *compute.ListSnapshotsOptions) iter.Seq2[*compute.Snapshot, error] {
+func (f *handlerFake) ListSnapshots(_ context.Context, o *compute.ListSnapshotsOptions) iter.Seq2[*compute.Snapshot, error] {
 	return func(yield func(*compute.Snapshot, error) bool) {
 		yield(&compute.Snapshot{ID: "snap1", SandboxID: o.SandboxID, Created: epoch}, f.err)
 	}
 }
 
-func (f *fake) GetSnapshot(_ context.Context, id string) (*compute.Snapshot, error) {
+func (f *handlerFake) GetSnapshot(_ context.Context, id string) (*compute.Snapshot, error) {
 	return &compute.Snapshot{ID: id, Created: epoch}, f.err
 }
 
-func (f *fake) DeleteSnapshot(context.Context, string) error { return f.err }
+func (f *handlerFake) DeleteSnapshot(context.Context, string) error { return f.err }
 
-type fakeSandbox struct{ f *fake }
+type fakeSandbox struct{ f *handlerFake }
 
 func (s *fakeSandbox) ID() string                                         { return "s1" }
 func (s *fakeSandbox) Info(context.Context) (*compute.SandboxInfo, error) { return s.f.info(), nil }

@@ -55,7 +55,7 @@ func good(body string) string { return raw("POST", "good", len(body), body) }
 // TestHandlerRefuses lists everything that is sent back, as bytes on a
 // connection, since some of it no HTTP client would send.
 func TestHandlerRefuses(t *testing.T) {
-	srv := httptest.NewServer(compute.NewHandler(newFake(), compute.HandlerOptions{
+	srv := httptest.NewServer(compute.NewHandler(newHandlerFake(), compute.HandlerOptions{
 		Authorize: authorize, MaxBody: 1000, BodyTimeout: 100 * time.Millisecond}))
 	defer srv.Close()
 	for _, tt := range []struct {
@@ -136,7 +136,7 @@ func TestHandlerRefuses(t *testing.T) {
 
 // What is not one's own looks like what does not exist.
 func TestHandlerHidesTheExistence(t *testing.T) {
-	h := compute.NewHandler(newFake(), compute.HandlerOptions{Authorize: authorize})
+	h := compute.NewHandler(newHandlerFake(), compute.HandlerOptions{Authorize: authorize})
 	other := post(h, info, "Authorization", "Bearer stranger")
 	none := post(h, strings.ReplaceAll(info, "s1", "s2"), "Authorization", "Bearer good")
 	require.Equal(t, none.Code, other.Code)
@@ -145,7 +145,7 @@ func TestHandlerHidesTheExistence(t *testing.T) {
 
 // A deeply nested body costs no more than its bytes.
 func TestHandlerDepth(t *testing.T) {
-	w := post(open(newFake()), `{"x":`+strings.Repeat(`[`, 1<<19))
+	w := post(open(newHandlerFake()), `{"x":`+strings.Repeat(`[`, 1<<19))
 	require.Equal(t, http.StatusBadRequest, w.Code)
 }
 
@@ -155,7 +155,7 @@ func TestHandlerClientGoesAway(t *testing.T) {
 	for _, accept := range []string{"application/json", "text/event-stream"} {
 		t.Run(accept, func(t *testing.T) {
 			started, ended := make(chan struct{}), make(chan error, 1)
-			f := newFake()
+			f := newHandlerFake()
 			f.run = func(ctx context.Context, _ *compute.Command) (*compute.Result, error) {
 				close(started)
 				<-ctx.Done()
@@ -184,7 +184,7 @@ func TestHandlerClientGoesAway(t *testing.T) {
 // A command may take longer than the server's timeouts, which are for requests
 // and answers.
 func TestHandlerOutlivesServerTimeouts(t *testing.T) {
-	f := newFake()
+	f := newHandlerFake()
 	f.run = func(ctx context.Context, _ *compute.Command) (*compute.Result, error) {
 		select {
 		case <-time.After(300 * time.Millisecond):

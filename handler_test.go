@@ -66,7 +66,7 @@ func TestHandlerActions(t *testing.T) {
 		{"fields of others", `{"action":"compute.sandbox.create","nonsense":{"a":[1]},"terminalOptions":{}}`, ok + `}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := post(open(newFake()), tt.body)
+			w := post(open(newHandlerFake()), tt.body)
 			require.Equal(t, http.StatusOK, w.Code, w.Body)
 			require.Contains(t, w.Body.String(), tt.want)
 			require.Equal(t, "application/json", w.Header().Get("Content-Type"))
@@ -76,7 +76,7 @@ func TestHandlerActions(t *testing.T) {
 }
 
 func TestHandlerPassesOptionsOn(t *testing.T) {
-	f := newFake()
+	f := newHandlerFake()
 	post(open(f), `{"action":"compute.sandbox.create","options":{"name":"n","templateId":"t","envs":{"A":"b"},"metadata":{"k":"v"},"timeout":1500}}`)
 	require.Equal(t, &compute.CreateSandboxOptions{Name: "n", Template: "t", Env: map[string]string{"A": "b"},
 		Metadata: map[string]string{"k": "v"}, Lifetime: 1500 * time.Millisecond}, f.created)
@@ -110,7 +110,7 @@ func TestHandlerErrors(t *testing.T) {
 		{"anything else", errSecret, 500, "internal", "Request handling failed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := newFake()
+			f := newHandlerFake()
 			f.err = tt.err
 			w := post(open(f), `{"action":"compute.sandbox.getInfo","sandboxId":"s1"}`)
 			require.Equal(t, tt.status, w.Code)
@@ -121,13 +121,13 @@ func TestHandlerErrors(t *testing.T) {
 }
 
 func TestHandlerFileErrors(t *testing.T) {
-	w := post(open(newFake()), `{"action":"compute.sandbox.filesystem.readFile","sandboxId":"s1","path":"/nope"}`)
+	w := post(open(newHandlerFake()), `{"action":"compute.sandbox.filesystem.readFile","sandboxId":"s1","path":"/nope"}`)
 	require.Equal(t, http.StatusNotFound, w.Code)
 	require.Contains(t, w.Body.String(), `"code":"file_not_exist"`) // and not the sandbox
 	require.NotContains(t, w.Body.String(), "fileContent")
 
 	isDir := &fs.PathError{Op: "open", Path: "/etc", Err: syscall.EISDIR}
-	f := newFake()
+	f := newHandlerFake()
 	f.err = isDir
 	w = post(open(f), `{"action":"compute.sandbox.filesystem.readFile","sandboxId":"s1","path":"/etc"}`)
 	require.Equal(t, http.StatusBadRequest, w.Code)
@@ -139,7 +139,7 @@ func TestHandlerRetryAfter(t *testing.T) {
 		after time.Duration
 		want  string
 	}{{0, "1"}, {1500 * time.Millisecond, "2"}, {time.Minute, "60"}} {
-		f := newFake()
+		f := newHandlerFake()
 		f.err = &compute.Error{Kind: compute.ErrQuota, RetryAfter: tt.after}
 		w := post(open(f), `{"action":"compute.sandbox.create"}`)
 		require.Equal(t, http.StatusTooManyRequests, w.Code)
@@ -149,7 +149,7 @@ func TestHandlerRetryAfter(t *testing.T) {
 
 func TestHandlerPanic(t *testing.T) {
 	var log bytes.Buffer
-	f := newFake()
+	f := newHandlerFake()
 	f.run = func(context.Context, *compute.Command) (*compute.Result, error) { panic("s3cret") }
 	h := compute.NewHandler(f, compute.HandlerOptions{Authorize: compute.AllowAll, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for _, accept := range []string{"", "text/event-stream"} {
@@ -163,7 +163,7 @@ func TestHandlerPanic(t *testing.T) {
 
 // A provider's value that JSON cannot say is not half an answer.
 func TestHandlerUnspeakable(t *testing.T) {
-	f := newFake()
+	f := newHandlerFake()
 	f.expires = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 	w := post(open(f), `{"action":"compute.sandbox.getInfo","sandboxId":"s1"}`)
 	require.Equal(t, http.StatusInternalServerError, w.Code)
@@ -172,7 +172,7 @@ func TestHandlerUnspeakable(t *testing.T) {
 
 // A timeout is an error, and yet the output so far is there.
 func TestHandlerCommandTimeout(t *testing.T) {
-	f := newFake()
+	f := newHandlerFake()
 	f.run = func(ctx context.Context, _ *compute.Command) (*compute.Result, error) {
 		<-ctx.Done()
 		return &compute.Result{Stdout: "so far", ExitCode: -1}, ctx.Err()
@@ -185,7 +185,7 @@ func TestHandlerCommandTimeout(t *testing.T) {
 // If the client is gone by the time its sandbox is there, nobody knows the ID.
 func TestHandlerDestroysWhatNobodyKnows(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	f := newFake()
+	f := newHandlerFake()
 	f.onCreate = cancel
 	resp := compute.HandleRequest(ctx, f, &compute.Request{Action: "compute.sandbox.create"})
 	require.False(t, resp.Success)
@@ -193,7 +193,7 @@ func TestHandlerDestroysWhatNobodyKnows(t *testing.T) {
 }
 
 func TestHandlerNamesWhatWasLeft(t *testing.T) {
-	f := newFake()
+	f := newHandlerFake()
 	f.err = &compute.Error{Op: "create sandbox", ID: "left", Kind: compute.ErrUnavailable}
 	resp := compute.HandleRequest(t.Context(), f, &compute.Request{Action: "compute.sandbox.create"})
 	require.Equal(t, "left", resp.SandboxID)
@@ -202,7 +202,7 @@ func TestHandlerNamesWhatWasLeft(t *testing.T) {
 const binary = "a\xff\x00é\n"
 
 func TestHandlerBytes(t *testing.T) {
-	f := newFake()
+	f := newHandlerFake()
 	f.run = func(context.Context, *compute.Command) (*compute.Result, error) {
 		return &compute.Result{Stdout: binary, Stderr: "text"}, nil
 	}
@@ -243,7 +243,7 @@ func TestHandlerReadFileIsBounded(t *testing.T) {
 	big := fakeFiles(fstest.MapFS{"f": {Data: make([]byte, compute.MaxCapture+1)}})
 	for name, files := range map[string]compute.Filesystem{"stream": endless{}, "whole": big} {
 		t.Run(name, func(t *testing.T) {
-			c := withSandbox{newFake(), withFiles{&fakeSandbox{}, files}}
+			c := withSandbox{newHandlerFake(), withFiles{&fakeSandbox{}, files}}
 			resp := compute.HandleRequest(t.Context(), c, &compute.Request{Action: "compute.sandbox.filesystem.readFile", SandboxID: "s1", Path: "f"})
 			require.Equal(t, http.StatusNotImplemented, resp.Status)
 			require.ErrorAs(t, resp.Err, new(*fs.PathError))
@@ -253,18 +253,18 @@ func TestHandlerReadFileIsBounded(t *testing.T) {
 }
 
 func TestHandlerSleeps(t *testing.T) {
-	c := withSandbox{newFake(), sleeper{&fakeSandbox{}}}
+	c := withSandbox{newHandlerFake(), sleeper{&fakeSandbox{}}}
 	require.Equal(t, http.StatusOK, post(open(c), `{"action":"compute.sandbox.suspend","sandboxId":"s1"}`).Code)
 	require.Equal(t, http.StatusConflict, post(open(c), `{"action":"compute.sandbox.resume","sandboxId":"s1"}`).Code)
 }
 
 func TestHandleRequestNil(t *testing.T) {
-	resp := compute.HandleRequest(t.Context(), newFake(), nil)
+	resp := compute.HandleRequest(t.Context(), newHandlerFake(), nil)
 	require.Equal(t, http.StatusBadRequest, resp.Status)
 }
 
 func TestNewHandlerWantsAuthorize(t *testing.T) {
-	require.Panics(t, func() { compute.NewHandler(newFake(), compute.HandlerOptions{}) })
+	require.Panics(t, func() { compute.NewHandler(newHandlerFake(), compute.HandlerOptions{}) })
 }
 
 // FuzzHandler: whatever comes in, what goes out is a Response that agrees with
@@ -282,7 +282,7 @@ func FuzzHandler(f *testing.F) {
 		f.Add([]byte(seed), "text/event-stream;q=0.5, */*")
 	}
 	f.Fuzz(func(t *testing.T, body []byte, accept string) {
-		w := post(open(newFake()), string(body), "Accept", accept)
+		w := post(open(newHandlerFake()), string(body), "Accept", accept)
 		answer := w.Body.Bytes()
 		if w.Header().Get("Content-Type") == "text/event-stream" {
 			_, answer, _ = bytes.Cut(answer, []byte("event: result\ndata: "))
@@ -311,7 +311,7 @@ func BenchmarkHandler(b *testing.B) {
 			b.Error(err)
 		}
 	})
-	for name, h := range map[string]http.Handler{"compute": open(newFake()), "bare": bare} {
+	for name, h := range map[string]http.Handler{"compute": open(newHandlerFake()), "bare": bare} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			reader := strings.NewReader("")
