@@ -135,7 +135,7 @@ func requireCaught(t *testing.T, m mutant, canaries []string) {
 func TestGoroutineLeak(t *testing.T) {
 	stop := make(chan struct{})
 	defer close(stop)
-	leak := &faults{run: func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
+	leak := &faults{run: func(ctx context.Context, sb compute.Sandbox, cmd *compute.Command) (*compute.Result, error) {
 		go func() { <-stop }()
 		return sb.RunCommand(ctx, cmd)
 	}}

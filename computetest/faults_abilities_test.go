@@ -19,7 +19,7 @@ func (o outer) Unwrap() compute.Sandbox { return o.Sandbox }
 type (
 	starter struct {
 		outer
-		start func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (compute.Process, error)
+		start func(ctx context.Context, sb compute.Sandbox, cmd *compute.Command) (compute.Process, error)
 	}
 	sleepless   struct{ outer }
 	merger      struct{ outer }
@@ -30,7 +30,7 @@ type (
 )
 
 func (s starter) StartCommand(ctx context.Context, cmd *compute.Command) (compute.Process, error) {
-	return s.start(s.Sandbox, ctx, cmd)
+	return s.start(ctx, s.Sandbox, cmd)
 }
 
 func (sleepless) Suspend(context.Context) error { return nil }
@@ -75,32 +75,32 @@ func (p process) Attach(ctx context.Context, stdout, stderr io.Writer) error {
 	}), stderr)
 }
 
-func starting(start func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (compute.Process, error)) *faults {
+func starting(start func(ctx context.Context, sb compute.Sandbox, cmd *compute.Command) (compute.Process, error)) *faults {
 	return &faults{sandbox: func(sb compute.Sandbox) compute.Sandbox { return starter{outer{sb}, start} }}
 }
 
 var abilityMutants = []mutant{
 	{"forgot to unwrap", &faults{opaque: true}, "SmallCoreOptionalAbilities/Required"},
-	{"ends processes with their start's context", starting(func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (compute.Process, error) {
+	{"ends processes with their start's context", starting(func(ctx context.Context, sb compute.Sandbox, cmd *compute.Command) (compute.Process, error) {
 		p, err := compute.Start(ctx, sb, cmd)
 		if err == nil {
 			context.AfterFunc(ctx, func() { _ = p.Kill(context.WithoutCancel(ctx)) })
 		}
 		return p, err
 	}), "Processes/ContextCoversTheStartOnly"},
-	{"waits for what it starts", starting(func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (compute.Process, error) {
+	{"waits for what it starts", starting(func(ctx context.Context, sb compute.Sandbox, cmd *compute.Command) (compute.Process, error) {
 		p, err := compute.Start(ctx, sb, cmd)
 		if err == nil {
 			_, _ = p.Wait(ctx)
 		}
 		return p, err
 	}), "Processes/ReturnsWithoutWaiting"},
-	{"starts processes in its own directory", starting(func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (compute.Process, error) {
+	{"starts processes in its own directory", starting(func(ctx context.Context, sb compute.Sandbox, cmd *compute.Command) (compute.Process, error) {
 		own := *cmd
 		own.Dir = ""
 		return compute.Start(ctx, sb, &own)
 	}), "Processes/DirAndEnv"},
-	{"attaches from now on", starting(func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (compute.Process, error) {
+	{"attaches from now on", starting(func(ctx context.Context, sb compute.Sandbox, cmd *compute.Command) (compute.Process, error) {
 		p, err := compute.Start(ctx, sb, cmd)
 		return process{p}, err
 	}), "Processes/AttachAfterTheEnd Processes/Attach"},
@@ -110,24 +110,24 @@ var abilityMutants = []mutant{
 	{"reports no events", &faults{sandbox: func(sb compute.Sandbox) compute.Sandbox { return deafWatcher{outer{sb}} }}, "Events/BeginWithStatus"},
 	{"ends connections with the dial's context", &faults{sandbox: func(sb compute.Sandbox) compute.Sandbox { return dialer{outer{sb}} }}, "Network/Dial"},
 
-	{"builds without setup", &faults{template: func(c compute.Compute, ctx context.Context, opts *compute.CreateTemplateOptions) (*compute.Template, error) {
+	{"builds without setup", &faults{template: func(ctx context.Context, c compute.Compute, opts *compute.CreateTemplateOptions) (*compute.Template, error) {
 		own := *opts
 		own.Setup = nil
 		return c.CreateTemplate(ctx, &own)
 	}}, "Templates/Contents NothingIsLeftBehind/FailedTemplate"},
-	{"forgets the log of a build", &faults{template: func(c compute.Compute, ctx context.Context, opts *compute.CreateTemplateOptions) (*compute.Template, error) {
+	{"forgets the log of a build", &faults{template: func(ctx context.Context, c compute.Compute, opts *compute.CreateTemplateOptions) (*compute.Template, error) {
 		own := *opts
 		own.Log = nil
 		return c.CreateTemplate(ctx, &own)
 	}}, "Templates/Log"},
-	{"does not note where a snapshot is from", &faults{snapshot: func(c compute.Compute, ctx context.Context, id string, opts *compute.CreateSnapshotOptions) (*compute.Snapshot, error) {
+	{"does not note where a snapshot is from", &faults{snapshot: func(ctx context.Context, c compute.Compute, id string, opts *compute.CreateSnapshotOptions) (*compute.Snapshot, error) {
 		snap, err := c.CreateSnapshot(ctx, id, opts)
 		if err == nil {
 			snap.SandboxID = ""
 		}
 		return snap, err
 	}}, "Snapshots/Info"},
-	{"lists the snapshots of all sandboxes", &faults{saved: func(c compute.Compute, ctx context.Context, opts *compute.ListSnapshotsOptions) iter.Seq2[*compute.Snapshot, error] {
+	{"lists the snapshots of all sandboxes", &faults{saved: func(ctx context.Context, c compute.Compute, opts *compute.ListSnapshotsOptions) iter.Seq2[*compute.Snapshot, error] {
 		if opts == nil || opts.Validate() != nil {
 			return c.ListSnapshots(ctx, opts)
 		}
@@ -135,7 +135,7 @@ var abilityMutants = []mutant{
 		own.SandboxID = ""
 		return c.ListSnapshots(ctx, &own)
 	}}, "Snapshots/List"},
-	{"has a terminal that does not echo errors", &faults{run: func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
+	{"has a terminal that does not echo errors", &faults{run: func(ctx context.Context, sb compute.Sandbox, cmd *compute.Command) (*compute.Result, error) {
 		res, err := sb.RunCommand(ctx, cmd)
 		if res != nil && cmd.TTY != nil {
 			res.Stdout = strings.ReplaceAll(res.Stdout, "err", "")

@@ -124,7 +124,7 @@ func shellOutcomes(t *tester) {
 	assert.Equal(t, "out\n", res.Stdout)
 	assert.Equal(t, "err\n", res.Stderr)
 	assert.Equal(t, 1, res.ExitCode)
-	assert.Equal(t, "", t.sh(s, "cat"), "a shell's commands have no input of the shell's")
+	assert.Empty(t, t.sh(s, "cat"), "a shell's commands have no input of the shell's")
 	ctx := t.ctx()
 	require.NoError(t, all(4, func(int) error {
 		_, err := s.RunCommand(ctx, compute.Shell("N=$((N+1))"))
