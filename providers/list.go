@@ -15,11 +15,11 @@ func Fail[T any](err error) iter.Seq2[T, error] {
 
 // Paginate turns a function that fetches one page into a listing. The first
 // cursor is empty; an empty next ends the listing. Pages are fetched as the
-// loop needs them, and none once ctx has ended.
+// loop needs them; to notice that ctx has ended is fetch's part.
 func Paginate[T any](ctx context.Context, fetch func(ctx context.Context, cursor string) (page []T, next string, err error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for cursor, more := "", true; more; more = cursor != "" {
-			page, next, err := fetchPage(ctx, cursor, fetch)
+			page, next, err := fetch(ctx, cursor)
 			if err != nil {
 				var zero T
 				yield(zero, err)
@@ -33,13 +33,6 @@ func Paginate[T any](ctx context.Context, fetch func(ctx context.Context, cursor
 			cursor = next
 		}
 	}
-}
-
-func fetchPage[T any](ctx context.Context, cursor string, fetch func(context.Context, string) ([]T, string, error)) ([]T, string, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, "", err
-	}
-	return fetch(ctx, cursor)
 }
 
 // Filter returns the part of a listing that match accepts, at most limit values

@@ -1,11 +1,13 @@
 package stub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"io/fs"
 	"path"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,8 +39,7 @@ func (s *Sandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*comput
 		return nil, err
 	}
 	out := providers.NewStreams(cmd)
-	x.proc.Stdin = cmd.Stdin
-	x.connect(t.writer(out.Stdout), out.Stderr, cmd.TTY != nil)
+	x.connect(x.input(cmd.Stdin), t.writer(out.Stdout), out.Stderr)
 	code := x.run(ctx)
 	res := &compute.Result{ExitCode: code, Duration: x.took}
 	out.Close(res)
@@ -60,23 +61,27 @@ type execution struct {
 	took   time.Duration
 
 	mu     sync.Mutex
-	broken error // of the first write that failed
+	broken error // of the first stream that failed
 }
 
 // prepare checks what a command needs and makes its execution.
 func (s *Sandbox) prepare(op string, cmd *compute.Command) (*execution, error) {
-	if cmd.User != "" && cmd.User != s.sys.User {
-		return nil, s.p.fail(op, s.ID(), errors.ErrUnsupported, "the sandbox has no user %q", cmd.User)
-	}
 	fsys := s.files()
+	if cmd.User != "" && !hasUser(fsys, cmd.User) {
+		return nil, s.p.fail(op, s.ID(), compute.ErrInvalid, "the sandbox has no user %q", cmd.User)
+	}
 	dir, err := s.directory(fsys, cmd.Dir)
 	if err != nil {
 		return nil, &compute.Error{Op: op, Provider: s.p.Name(), ID: s.ID(), Err: err}
 	}
 	x := &execution{s: s}
-	x.proc = shell.Proc{Args: cmd.Args, Env: s.env, Dir: dir, FS: fsys, Sys: s.sys, KeepJobs: true}
+	x.proc = shell.Proc{Args: cmd.Args, Env: s.env, Dir: dir, FS: fsys, Sys: s.sys, KeepJobs: true, User: cmd.User}
 	if cmd.Script != "" {
-		x.proc.Args = []string{"sh", "-c", cmd.Script}
+		x.proc.Args = []string{"sh", "-c", "--", cmd.Script}
+	}
+	if cmd.TTY != nil {
+		size := sizeOf(*cmd.TTY)
+		x.proc.TTY = func() (int, int) { return size.Rows, size.Cols }
 	}
 	for k, v := range cmd.Env {
 		x.proc.Env = append(x.proc.Env, k+"="+v)
@@ -173,13 +178,64 @@ func (s *Sandbox) lookup(name string) shell.Tool {
 	return shell.Lookup(name)
 }
 
-// connect gives the command its outputs, of which a terminal has one.
-func (x *execution) connect(stdout, stderr io.Writer, tty bool) {
+// hasUser reports whether /etc/passwd names the user.
+func hasUser(fsys *memfs.FS, user string) bool {
+	passwd, err := fsys.ReadFile("/etc/passwd")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(passwd)) {
+		if name, _, ok := strings.Cut(line, ":"); ok && name == user {
+			return true
+		}
+	}
+	return false
+}
+
+func sizeOf(t compute.TTY) compute.TTY {
+	return compute.TTY{Rows: cmp.Or(t.Rows, 24), Cols: cmp.Or(t.Cols, 80)}
+}
+
+// connect gives the command its streams. A terminal has one output.
+func (x *execution) connect(stdin io.Reader, stdout, stderr io.Writer) {
+	x.proc.Stdin = stdin
 	x.proc.Stdout = &output{x, stdout}
 	x.proc.Stderr = &output{x, stderr}
-	if tty {
+	if x.proc.TTY != nil {
 		x.proc.Stderr = x.proc.Stdout
 	}
+}
+
+// input is a reader whose failure is the command's: half an input must not
+// pass for a whole one.
+func (x *execution) input(r io.Reader) io.Reader {
+	if r == nil {
+		return nil
+	}
+	return &input{x, r}
+}
+
+type input struct {
+	x *execution
+	r io.Reader
+}
+
+func (i *input) Read(b []byte) (int, error) {
+	n, err := i.r.Read(b)
+	if err != nil && err != io.EOF {
+		i.x.breaks(err)
+	}
+	return n, err
+}
+
+// breaks ends the command because one of its streams failed.
+func (x *execution) breaks(err error) {
+	x.mu.Lock()
+	if x.broken == nil {
+		x.broken = err
+	}
+	x.mu.Unlock()
+	x.kill()
 }
 
 // output ends the command when a write fails.
@@ -194,12 +250,7 @@ func (o *output) Write(b []byte) (int, error) {
 		err = io.ErrShortWrite
 	}
 	if err != nil {
-		o.x.mu.Lock()
-		if o.x.broken == nil {
-			o.x.broken = err
-		}
-		o.x.mu.Unlock()
-		o.x.kill()
+		o.x.breaks(err)
 	}
 	return n, err
 }

@@ -49,47 +49,45 @@ func reason(err error) error {
 }
 
 func (f filesystem) ReadFile(ctx context.Context, name string) ([]byte, error) {
-	r, err := f.open(ctx, "read file", name)
+	data, t, err := f.read(ctx, "read file", name)
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	data, err := io.ReadAll(r)
-	if err != nil {
-		return nil, err
+	if n, cut := t.cut(); cut != nil && n < int64(len(data)) {
+		return nil, fix("read", name, cut)
 	}
-	return data, nil
+	return data, t.after()
 }
 
 // OpenFile implements [compute.FileOpener].
 func (f filesystem) OpenFile(ctx context.Context, name string) (io.ReadCloser, error) {
-	return f.open(ctx, "open file", name)
-}
-
-func (f filesystem) open(ctx context.Context, op, name string) (io.ReadCloser, error) {
-	fsys, full, t, err := f.begin(ctx, op, "open", name)
+	data, t, err := f.read(ctx, "open file", name)
 	if err != nil {
 		return nil, err
 	}
-	h, err := fsys.Open(full)
+	if err := t.after(); err != nil {
+		return nil, err
+	}
+	return &reader{ctx, t.reader(bytes.NewReader(data)), io.NopCloser(nil)}, nil
+}
+
+// read reads a file as it is at one moment, whatever is done to it then.
+func (f filesystem) read(ctx context.Context, op, name string) ([]byte, trouble, error) {
+	fsys, full, t, err := f.begin(ctx, op, "open", name)
 	if err != nil {
-		return nil, fix("open", name, err)
+		return nil, nil, err
 	}
-	info, err := h.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = memfs.ErrInvalid
-		if info.IsDir() {
-			err = memfs.ErrIsDir
-		}
+	info, err := fsys.Stat(full)
+	switch {
+	case err != nil:
+		return nil, nil, fix("open", name, err)
+	case info.IsDir():
+		return nil, nil, fix("open", name, memfs.ErrIsDir)
+	case !info.Mode().IsRegular():
+		return nil, nil, fix("open", name, memfs.ErrInvalid)
 	}
-	if err == nil {
-		err = t.after()
-	}
-	if err != nil {
-		_ = h.Close()
-		return nil, fix("open", name, err)
-	}
-	return &reader{ctx, t.reader(h), h}, nil
+	data, err := fsys.ReadFile(full)
+	return data, t, fix("open", name, err)
 }
 
 type reader struct {

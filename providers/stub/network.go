@@ -169,7 +169,7 @@ func validLabel(s string) bool {
 
 // ListURLs implements [compute.URLLister].
 func (s *Sandbox) ListURLs(ctx context.Context) iter.Seq2[compute.PortURL, error] {
-	return list(ctx, s.p, "list urls", s.alive("list urls"), 0, func() (all []compute.PortURL) {
+	return list(ctx, s.p, "list urls", s.alive, 0, func() (all []compute.PortURL) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, port := range slices.Sorted(maps.Keys(s.urls)) {

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/providers/stub/internal/shell"
 )
 
 // maxProcesses is how many background processes that have ended a sandbox
@@ -24,6 +25,8 @@ type Process struct {
 	logs  [2]*spool
 	stdin *pipe
 	done  chan struct{}
+
+	signals shell.Signals
 
 	mu    sync.Mutex
 	info  compute.ProcessInfo
@@ -62,15 +65,24 @@ func (s *Sandbox) StartCommand(ctx context.Context, cmd *compute.Command) (compu
 
 // connect joins the process to its input and its outputs.
 func (p *Process) connect(cmd *compute.Command, t trouble) {
-	p.x.connect(t.writer(tee(p.logs[0], cmd.Stdout)), tee(p.logs[1], cmd.Stderr), cmd.TTY != nil)
-	if cmd.TTY != nil {
-		p.winsz = &compute.TTY{Rows: cmd.TTY.Rows, Cols: cmd.TTY.Cols}
-	}
-	p.x.proc.Stdin = cmd.Stdin
+	stdin := p.x.input(cmd.Stdin)
 	if cmd.OpenStdin {
 		p.stdin = newPipe()
-		p.x.proc.Stdin = p.stdin
+		stdin = p.stdin
 	}
+	if cmd.TTY != nil {
+		size := sizeOf(*cmd.TTY)
+		p.winsz = &size
+		p.x.proc.TTY = p.size
+	}
+	p.x.proc.Signals = &p.signals
+	p.x.connect(stdin, t.writer(tee(p.logs[0], cmd.Stdout)), tee(p.logs[1], cmd.Stderr))
+}
+
+func (p *Process) size() (rows, cols int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.winsz.Rows, p.winsz.Cols
 }
 
 func tee(log *spool, w io.Writer) io.Writer {
@@ -119,11 +131,12 @@ func (p *Process) run() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.x.ctx.Err() != nil && p.sig == 0 {
+	if p.x.ctx.Err() != nil {
 		p.sig = compute.SIGKILL
-	}
-	if p.sig != 0 {
 		code = 128 + int(p.sig)
+	}
+	if code != 128+int(p.sig) {
+		p.sig = 0 // it had other ideas about the signal
 	}
 	p.info.Running, p.info.ExitCode, p.info.Ended = false, code, p.s.p.cfg.Now()
 	p.res = &compute.Result{ExitCode: code, Signal: p.sig, Duration: p.x.took}
@@ -227,7 +240,7 @@ func (p *Process) Kill(ctx context.Context) error {
 	if err := p.check(ctx, "kill"); err != nil {
 		return err
 	}
-	p.end(compute.SIGKILL)
+	p.x.kill()
 	select {
 	case <-p.done:
 		return nil
@@ -236,17 +249,8 @@ func (p *Process) Kill(ctx context.Context) error {
 	}
 }
 
-func (p *Process) end(sig compute.Signal) {
-	p.mu.Lock()
-	if p.info.Running && p.sig == 0 {
-		p.sig = sig
-	}
-	p.mu.Unlock()
-	p.x.kill()
-}
-
-// Signal implements [compute.Signaler]. Every signal whose default is to end a
-// process ends it; the others do nothing.
+// Signal implements [compute.Signaler]. A signal goes to the process itself:
+// to its traps, if it is a script that has some. Stopping does nothing.
 func (p *Process) Signal(ctx context.Context, sig compute.Signal) error {
 	if err := p.check(ctx, "send signal"); err != nil {
 		return err
@@ -257,11 +261,10 @@ func (p *Process) Signal(ctx context.Context, sig compute.Signal) error {
 	if p.ended() {
 		return p.s.p.fail("send signal", p.id, compute.ErrConflict, "it has ended")
 	}
-	switch sig {
-	case 17, compute.SIGCONT, compute.SIGSTOP, 20, 21, 22, 23, compute.SIGWINCH:
-	default:
-		p.end(sig)
-	}
+	p.mu.Lock()
+	p.sig = sig
+	p.mu.Unlock()
+	p.signals.Send(int(sig))
 	return nil
 }
 
@@ -286,7 +289,8 @@ func (p *Process) Resize(ctx context.Context, size compute.TTY) error {
 	if p.winsz == nil {
 		return p.s.p.fail("resize", p.id, compute.ErrInvalid, "it has no terminal")
 	}
-	*p.winsz = size
+	*p.winsz = sizeOf(size)
+	p.signals.Send(int(compute.SIGWINCH))
 	return nil
 }
 
@@ -310,7 +314,7 @@ func (s *Sandbox) GetProcess(ctx context.Context, id string) (compute.Process, e
 
 // ListProcesses implements [compute.ProcessLister].
 func (s *Sandbox) ListProcesses(ctx context.Context) iter.Seq2[*compute.ProcessInfo, error] {
-	return list(ctx, s.p, "list processes", nil, 0, func() (all []*compute.ProcessInfo) {
+	return list(ctx, s.p, "list processes", s.alive, 0, func() (all []*compute.ProcessInfo) {
 		s.mu.Lock()
 		procs := slices.Clone(s.procs)
 		s.mu.Unlock()

@@ -56,6 +56,9 @@ func (s *Sandbox) setup(opts *compute.CreateSandboxOptions, st *start) error {
 	}
 	s.env = s.env[:len(s.env):len(s.env)] // so that commands append to a copy
 	s.start = st.image.Bytes()
+	if opts.User != "" && !hasUser(memfs.New(memfs.Options{Image: st.image}), opts.User) {
+		return s.p.fail("create sandbox", "", compute.ErrInvalid, "there is no user %q", opts.User)
+	}
 	limit := int64(0)
 	if st.disk > 0 {
 		limit = st.disk + s.start

@@ -46,6 +46,9 @@ func (p *Provider) CreateSandbox(ctx context.Context, opts *compute.CreateSandbo
 	return s, nil
 }
 
+// maxCPUs and maxMiB are the largest sizes to be had: nobody has more.
+const maxCPUs, maxMiB = 1024, 1 << 24
+
 // start is what a sandbox begins with.
 type start struct {
 	image  *memfs.Image
@@ -61,6 +64,8 @@ func (p *Provider) start(op string, opts *compute.CreateSandboxOptions) (*start,
 		return nil, p.fail(op, "", errors.ErrUnsupported, "there are no GPUs")
 	case len(opts.Code) > 0:
 		return nil, p.fail(op, "", errors.ErrUnsupported, "there is no git")
+	case opts.Resources.CPUs > maxCPUs || opts.Resources.MemoryMiB > maxMiB || opts.Resources.DiskMiB > maxMiB:
+		return nil, p.fail(op, "", compute.ErrInvalid, "more than %d processors or %d MiB", maxCPUs, maxMiB)
 	}
 	st := &start{image: p.base, disk: int64(opts.Resources.DiskMiB) << 20}
 	if err := p.source(op, opts, st); err != nil {
@@ -158,7 +163,7 @@ func (p *Provider) ListSandboxes(ctx context.Context, opts *compute.ListSandboxe
 	if opts == nil {
 		opts = &compute.ListSandboxesOptions{}
 	}
-	return list(ctx, p, "list sandboxes", opts.Validate(), opts.Limit, func() (all []*compute.SandboxInfo) {
+	return list(ctx, p, "list sandboxes", valid(opts), opts.Limit, func() (all []*compute.SandboxInfo) {
 		for _, s := range newest(p.boxes) {
 			if info := s.copyInfo(); opts.Match(info) {
 				all = append(all, info)
@@ -170,14 +175,14 @@ func (p *Provider) ListSandboxes(ctx context.Context, opts *compute.ListSandboxe
 
 // list yields what collect, called with p.mu held, finds: page by page, for
 // the faults' sake.
-func list[T any](ctx context.Context, p *Provider, op string, invalid error, limit int, collect func() []T) iter.Seq2[T, error] {
+func list[T any](ctx context.Context, p *Provider, op string, check func(op string) error, limit int, collect func() []T) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var all []T
 		pages := providers.Paginate(ctx, func(ctx context.Context, cursor string) ([]T, string, error) {
-			if invalid != nil {
-				return nil, "", invalid
-			}
 			t, err := p.before(ctx, op, "")
+			if err == nil {
+				err = check(op)
+			}
 			if err != nil {
 				return nil, "", err
 			}
@@ -242,4 +247,9 @@ func (s *Sandbox) extend(d time.Duration) {
 		return
 	}
 	s.lifetime = time.AfterFunc(d, func() { s.expire("its lifetime is over") })
+}
+
+// valid is a check of a listing's options.
+func valid(opts interface{ Validate() error }) func(string) error {
+	return func(string) error { return opts.Validate() }
 }

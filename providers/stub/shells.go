@@ -37,7 +37,7 @@ func (s *Sandbox) OpenShell(ctx context.Context, name string) (compute.ShellSess
 	if s.shells == nil {
 		s.shells = map[string]*shellSession{}
 	}
-	proc := &shell.Proc{Args: []string{"sh"}, Env: s.env, Dir: workdir, FS: s.fs, Sys: s.sys, KeepJobs: true}
+	proc := &shell.Proc{Args: []string{"sh"}, Env: s.env, Dir: workdir, FS: s.fs, Sys: s.sys}
 	sh := &shellSession{s: s, name: name, own: shell.NewSession(proc, s.lookup)}
 	s.shells[name] = sh
 	return sh, t.after()
@@ -70,14 +70,14 @@ func (sh *shellSession) run(ctx context.Context, op string, cmd *compute.Command
 	x := &execution{s: sh.s}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	out := providers.NewStreams(cmd)
-	x.connect(t.writer(out.Stdout), out.Stderr, false)
+	x.connect(x.input(cmd.Stdin), t.writer(out.Stdout), out.Stderr)
 	if !sh.s.enlist(x) {
 		return nil, sh.s.p.fail(op, sh.s.ID(), compute.ErrNotFound, "")
 	}
 	stop := context.AfterFunc(ctx, x.cancel)
 	defer stop()
 	begin := sh.s.p.cfg.Now()
-	code, exited := sh.own.Run(x.ctx, script(cmd), cmd.Stdin, x.proc.Stdout, x.proc.Stderr)
+	code, exited := sh.own.Run(x.ctx, script(cmd), x.proc.Stdin, x.proc.Stdout, x.proc.Stderr)
 	x.took = sh.s.p.cfg.Now().Sub(begin)
 	sh.s.delist(x)
 	if exited {

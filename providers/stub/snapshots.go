@@ -72,7 +72,7 @@ func (p *Provider) ListSnapshots(ctx context.Context, opts *compute.ListSnapshot
 	if opts == nil {
 		opts = &compute.ListSnapshotsOptions{}
 	}
-	return list(ctx, p, "list snapshots", opts.Validate(), opts.Limit, func() (all []*compute.Snapshot) {
+	return list(ctx, p, "list snapshots", valid(opts), opts.Limit, func() (all []*compute.Snapshot) {
 		for _, s := range newest(p.snapshots) {
 			if opts.Match(&s.Snapshot) {
 				all = append(all, s.copy())

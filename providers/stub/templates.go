@@ -183,7 +183,7 @@ func (p *Provider) ListTemplates(ctx context.Context, opts *compute.ListTemplate
 	if opts == nil {
 		opts = &compute.ListTemplatesOptions{}
 	}
-	return list(ctx, p, "list templates", opts.Validate(), opts.Limit, func() (all []*compute.Template) {
+	return list(ctx, p, "list templates", valid(opts), opts.Limit, func() (all []*compute.Template) {
 		for _, t := range newest(p.templates) {
 			if opts.Match(&t.Template) {
 				all = append(all, t.copy())

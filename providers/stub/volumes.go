@@ -70,7 +70,7 @@ func (p *Provider) GetVolume(ctx context.Context, id string) (*compute.Volume, e
 
 // ListVolumes implements [compute.Volumes].
 func (p *Provider) ListVolumes(ctx context.Context) iter.Seq2[*compute.Volume, error] {
-	return list(ctx, p, "list volumes", nil, 0, func() (all []*compute.Volume) {
+	return list(ctx, p, "list volumes", always, 0, func() (all []*compute.Volume) {
 		for _, v := range newest(p.volumes) {
 			c := v.Volume
 			all = append(all, &c)
@@ -134,3 +134,6 @@ func (s *Sandbox) release() {
 		m.v.uses--
 	}
 }
+
+// always is the check of a listing that cannot be refused.
+func always(string) error { return nil }

@@ -18,11 +18,11 @@ var (
 	ErrExist      error = &reason{"file exists", fs.ErrExist}
 	ErrPermission error = &reason{"permission denied", fs.ErrPermission}
 	ErrInvalid    error = &reason{"invalid argument", fs.ErrInvalid}
-	ErrIsDir      error = &reason{"is a directory", nil}
-	ErrNotDir     error = &reason{"not a directory", nil}
+	ErrIsDir      error = &reason{"is a directory", fs.ErrInvalid}
+	ErrNotDir     error = &reason{"not a directory", fs.ErrInvalid}
 	ErrNotEmpty   error = &reason{"directory not empty", fs.ErrExist}
-	ErrLoop       error = &reason{"too many levels of symbolic links", nil}
-	ErrNameLong   error = &reason{"file name too long", nil}
+	ErrLoop       error = &reason{"too many levels of symbolic links", fs.ErrInvalid}
+	ErrNameLong   error = &reason{"file name too long", fs.ErrInvalid}
 	ErrBadHandle  error = &reason{"bad file descriptor", nil}
 	ErrNoSpace    error = &reason{"no space left on device", nil}
 )

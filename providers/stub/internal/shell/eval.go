@@ -17,8 +17,7 @@ func (sh *shell) stmts(list []*syntax.Stmt) {
 }
 
 func (sh *shell) stmt(st *syntax.Stmt) {
-	sh.check()
-	if sh.opts.noexec {
+	if sh.check(); sh.flow == exiting || sh.opts.noexec {
 		return
 	}
 	if st.Background || st.Coprocess || st.Disown {
@@ -239,7 +238,9 @@ func (sh *shell) whileClause(c *syntax.WhileClause) {
 	sh.loops++
 	defer func() { sh.loops-- }()
 	for {
-		sh.check()
+		if sh.check(); sh.flow == exiting {
+			return
+		}
 		if ok := sh.condition(c.Cond); sh.flow == goOn && ok == c.Until {
 			break
 		}
@@ -292,7 +293,9 @@ func (sh *shell) forClause(c *syntax.ForClause) {
 	}
 	sh.status = 0
 	for _, item := range items {
-		sh.check()
+		if sh.check(); sh.flow == exiting {
+			return
+		}
 		sh.setVar(loop.Name.Value, text(item))
 		if sh.stmts(c.Do); sh.leaves() {
 			return
@@ -306,7 +309,9 @@ func (sh *shell) countLoop(loop *syntax.CStyleLoop, do []*syntax.Stmt) {
 	}
 	sh.status = 0
 	for loop.Cond == nil || sh.arithm(loop.Cond) != 0 {
-		sh.check()
+		if sh.check(); sh.flow == exiting {
+			return
+		}
 		if sh.stmts(do); sh.leaves() {
 			return
 		}

@@ -27,6 +27,7 @@ type desc struct {
 	w     writer
 	file  *memfs.File
 	refs  atomic.Int32
+	tty   bool
 	close func()
 }
 
@@ -51,6 +52,11 @@ func (t *fds) clone() fds {
 		d.hold()
 	}
 	return *t
+}
+
+// isTerminal reports whether the descriptor n leads to the process's terminal.
+func (t *fds) isTerminal(n int) bool {
+	return t != nil && n >= 0 && n < maxFD && t[n] != nil && t[n].tty
 }
 
 func (t *fds) closeAll() {

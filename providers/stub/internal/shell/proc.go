@@ -48,9 +48,16 @@ type Proc struct {
 	// KeepJobs lets background jobs go on when the script has ended, until
 	// System.Kill. Otherwise they are killed then.
 	KeepJobs bool
+	// User is who runs it; empty is the system's.
+	User string
+	// Signals, if set, reaches the process from outside while it runs.
+	Signals *Signals
+	// TTY, if set, makes the standard streams a terminal of that size.
+	TTY func() (rows, cols int)
 
 	lookup func(string) Tool
 	fds    *fds
+	top    *task // of Signals, until a process has taken it
 	group  *group
 	umask  uint32
 	pid    int
@@ -98,3 +105,17 @@ func (s *System) host() string {
 
 // newPID counts from 100, as if the system had been running for a while.
 func (s *System) newPID() int { return int(s.pids.Add(1)) + 99 }
+
+func (p *Proc) user() string {
+	if p.User != "" {
+		return p.User
+	}
+	return p.Sys.user()
+}
+
+func (p *Proc) uid() int {
+	if p.user() == "root" {
+		return 0
+	}
+	return 1000
+}

@@ -42,7 +42,13 @@ func Run(ctx context.Context, p *Proc, lookup func(name string) Tool) int {
 	q.umask = 0o022
 	host := newOutside(&q)
 	defer host.finish(ctx, &q)
-	return q.exec(ctx)
+	if q.Signals == nil {
+		return q.exec(ctx)
+	}
+	q.top = newTask(ctx, 0)
+	defer q.top.cancel(nil)
+	q.Signals.bind(q.top)
+	return q.exec(q.top.ctx)
 }
 
 // outside is what joins a process to its caller.
@@ -51,13 +57,14 @@ type outside struct {
 	over  bool
 	table fds
 	in    *outsideReader
+	tty   bool
 	group group
 	ends  [2]outsideWriter
 	descs [3]desc
 }
 
 func newOutside(p *Proc) *outside {
-	o := &outside{}
+	o := &outside{tty: p.TTY != nil}
 	p.fds, p.group = &o.table, &o.group
 	o.table[0] = o.desc(0, o.reader(p.Stdin), nil)
 	for i, w := range []io.Writer{p.Stdout, p.Stderr} {
@@ -72,7 +79,7 @@ func newOutside(p *Proc) *outside {
 
 func (o *outside) desc(i int, r reader, w writer) *desc {
 	d := &o.descs[i]
-	d.r, d.w = r, w
+	d.r, d.w, d.tty = r, w, o.tty
 	d.refs.Store(1)
 	return d
 }

@@ -8,8 +8,11 @@ import (
 
 // shTool is sh and bash.
 func shTool(ctx context.Context, p *Proc) int {
-	t := newTask(ctx, 0)
-	defer t.cancel(nil)
+	t := p.top
+	if p.top = nil; t == nil {
+		t = newTask(ctx, 0)
+		defer t.cancel(nil)
+	}
 	sh := newShell(t.ctx, p)
 	sh.task = t
 	src, code := sh.start(p.Args[1:])

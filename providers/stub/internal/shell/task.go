@@ -66,7 +66,7 @@ func (t *task) signal(n int) {
 	defer t.mu.Unlock()
 	action, trapped := t.traps[n]
 	switch {
-	case n == 0 || n == 17 || n == 18:
+	case n == 0 || n >= 17 && n <= 23 || n == 28: // ignored by default, or a stop, which there is not
 	case n == sigKill || !trapped:
 		t.cancel(killCause(n))
 	case action != "":
@@ -169,5 +169,34 @@ func (g *group) kill(sig int) {
 	defer g.mu.Unlock()
 	for t := range g.jobs {
 		t.cancel(killCause(sig))
+	}
+}
+
+// Signals sends signals to a process from outside. The zero value keeps those
+// that are sent before the process begins.
+type Signals struct {
+	mu    sync.Mutex
+	t     *task
+	early []int
+}
+
+// Send delivers a signal: to the script's trap if it has one, and else it does
+// what that signal does to a process.
+func (s *Signals) Send(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.t == nil {
+		s.early = append(s.early, n)
+		return
+	}
+	s.t.signal(n)
+}
+
+func (s *Signals) bind(t *task) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.t = t
+	for _, n := range s.early {
+		t.signal(n)
 	}
 }

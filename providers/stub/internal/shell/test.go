@@ -18,6 +18,7 @@ import (
 type tester struct {
 	fs    *memfs.FS
 	dir   string
+	fds   *fds
 	isSet func(name string) bool
 	isOpt func(name string) bool
 	// of the expression of test:
@@ -50,7 +51,8 @@ func (t *tester) unary(op byte, arg string) bool {
 	case 'z':
 		return arg == ""
 	case 't':
-		return false
+		n, err := strconv.Atoi(arg)
+		return err == nil && t.fds.isTerminal(n)
 	case 'v':
 		return t.isSet != nil && t.isSet(arg)
 	case 'o':
@@ -247,7 +249,8 @@ func bracketTest(t *tester, args []string) (int, error) {
 
 func (sh *shell) tester() tester {
 	return tester{
-		fs: sh.fs, dir: sh.dir,
+		fds: &sh.fds,
+		fs:  sh.fs, dir: sh.dir,
 		isSet: func(name string) bool { return sh.vars.get(name).IsSet() },
 		isOpt: func(name string) bool { p := sh.opts.byName(name); return p != nil && *p },
 	}

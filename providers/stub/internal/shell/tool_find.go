@@ -286,7 +286,7 @@ func (f *finder) valued(name, v string) (findTest, error) {
 		}
 		return func(_ *finder, _ string, fi fs.FileInfo) bool { return fi.ModTime().After(ref.ModTime()) }, nil
 	case "-user":
-		return func(f *finder, _ string, _ fs.FileInfo) bool { return v == f.p.Sys.user() }, nil
+		return func(f *finder, _ string, _ fs.FileInfo) bool { return v == f.p.user() }, nil
 	case "-regex":
 		re, err := compile(v, false, false)
 		if err != nil {

@@ -360,7 +360,7 @@ func (p *Proc) statField(c byte, name string, fi fs.FileInfo) string {
 	case 'o':
 		return "4096"
 	case 'u', 'g':
-		return strconv.Itoa(p.Sys.uid())
+		return strconv.Itoa(p.uid())
 	case 'U', 'G':
 		return p.Sys.user()
 	case '%':

@@ -17,7 +17,7 @@ func init() {
 		"true": exitWith(0), "false": exitWith(1), "echo": echoTool, "printf": printfTool,
 		"test": testTool, "[": testTool, "pwd": pwdTool, "yes": yesTool, "seq": seqTool,
 		"sleep": sleepTool, "env": envTool, "printenv": printenvTool, "which": whichTool,
-		"whoami": whoamiTool, "id": idTool, "hostname": hostnameTool, "uname": unameTool,
+		"whoami": whoamiTool, "id": idTool, "hostname": hostnameTool, "stty": sttyTool, "tty": ttyTool, "uname": unameTool,
 		"nproc": nprocTool, "timeout": timeoutTool, "nohup": nohupTool, "time": timeTool,
 		"kill": killTool,
 	})
@@ -44,7 +44,7 @@ func printfTool(_ context.Context, p *Proc) int {
 }
 
 func testTool(_ context.Context, p *Proc) int {
-	t := &tester{fs: p.FS, dir: p.Dir}
+	t := &tester{fs: p.FS, dir: p.Dir, fds: p.fds}
 	args := slices.Clone(p.Args)
 	args[0] = p.base()
 	code, err := bracketTest(t, args)
@@ -272,14 +272,14 @@ func whichTool(_ context.Context, p *Proc) int {
 	return code
 }
 
-func whoamiTool(_ context.Context, p *Proc) int { return p.write(p.Sys.user() + "\n") }
+func whoamiTool(_ context.Context, p *Proc) int { return p.write(p.user() + "\n") }
 
 func idTool(_ context.Context, p *Proc) int {
 	f, ok := p.flags("ugnGr", "user=u group=g name=n groups=G")
 	if !ok {
 		return 1
 	}
-	u, n := p.Sys.user(), p.Sys.uid()
+	u, n := p.user(), p.uid()
 	switch {
 	case (f.has('u') || f.has('g') || f.has('G')) && f.has('n'):
 		return p.write(u + "\n")
@@ -287,6 +287,27 @@ func idTool(_ context.Context, p *Proc) int {
 		return p.write(strconv.Itoa(n) + "\n")
 	}
 	return p.write(fmt.Sprintf("uid=%d(%s) gid=%d(%s) groups=%d(%s)\n", n, u, n, u, n, u))
+}
+
+// sttyTool knows the size of the terminal, and changes nothing about it.
+func sttyTool(_ context.Context, p *Proc) int {
+	if p.TTY == nil || !p.fds.isTerminal(0) {
+		return p.errorf("standard input: Inappropriate ioctl for device")
+	}
+	if len(p.Args) != 2 || p.Args[1] != "size" {
+		return p.errorf("only size is supported")
+	}
+	rows, cols := p.TTY()
+	return p.write(fmt.Sprintf("%d %d\n", rows, cols))
+}
+
+// ttyTool names the terminal.
+func ttyTool(_ context.Context, p *Proc) int {
+	if !p.fds.isTerminal(0) {
+		p.write("not a tty\n")
+		return 1
+	}
+	return p.write("/dev/tty\n")
 }
 
 func hostnameTool(_ context.Context, p *Proc) int {

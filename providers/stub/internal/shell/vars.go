@@ -202,14 +202,14 @@ func (e shellEnv) magic(name string) expand.Variable {
 	case "OPTIND":
 		return text("1")
 	case "HOME":
-		return text(sh.home(sh.sys.user()))
+		return text(sh.home(sh.proc.user()))
 	case "RANDOM":
 		sh.random = sh.random*6364136223846793005 + 1442695040888963407
 		return number(int(sh.random >> 33 & 0x7fff))
 	case "SECONDS":
 		return number(int(sh.sys.now(sh.fs).Sub(sh.started).Seconds()))
 	case "UID", "EUID":
-		return number(sh.sys.uid())
+		return number(sh.proc.uid())
 	}
 	return expand.Variable{}
 }
@@ -224,15 +224,8 @@ func (sh *shell) home(user string) string {
 	switch {
 	case user == "root":
 		return "/root"
-	case user == sh.sys.user():
+	case user == sh.proc.user():
 		return "/home/" + user
 	}
 	return "~" + user
-}
-
-func (s *System) uid() int {
-	if s.user() == "root" {
-		return 0
-	}
-	return 1000
 }
