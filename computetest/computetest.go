@@ -2,6 +2,7 @@ package computetest
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -30,6 +31,10 @@ type Config struct {
 	// the sandbox's loopback interface at least, with status 200, until it is
 	// killed. Nil skips what needs it.
 	Serve func(port int) *compute.Command
+
+	// Client returns the client that can ask for the URLs of c's sandboxes; nil
+	// is an ordinary one.
+	Client func(c compute.Compute) *http.Client
 
 	// Sandboxes is how many sandboxes a listing of several pages takes; zero
 	// is 25. Lower it where sandboxes cost money.

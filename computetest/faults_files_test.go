@@ -11,17 +11,17 @@ import (
 )
 
 var fileMutants = []mutant{
-	{"makes files valid text", &faults{read: func(f compute.Filesystem, ctx context.Context, name string) ([]byte, error) {
+	{"makes files valid text", &faults{read: func(ctx context.Context, f compute.Filesystem, name string) ([]byte, error) {
 		data, err := f.ReadFile(ctx, name)
 		return []byte(strings.ToValidUTF8(string(data), "\uFFFD")), err
 	}}, "BytesAreBytes/FilesOfEveryByte"},
-	{"ends files with a line", &faults{write: func(f compute.Filesystem, ctx context.Context, name string, data []byte, perm fs.FileMode) error {
+	{"ends files with a line", &faults{write: func(ctx context.Context, f compute.Filesystem, name string, data []byte, perm fs.FileMode) error {
 		if len(data) > 0 && data[len(data)-1] != '\n' {
 			data = append(slices.Clip(data), '\n')
 		}
 		return f.WriteFile(ctx, name, data, perm)
 	}}, "BytesAreBytes/FilesOfEverySize"},
-	{"cannot write much", &faults{write: func(f compute.Filesystem, ctx context.Context, name string, data []byte, perm fs.FileMode) error {
+	{"cannot write much", &faults{write: func(ctx context.Context, f compute.Filesystem, name string, data []byte, perm fs.FileMode) error {
 		if len(data) > 128<<10 {
 			return &fs.PathError{Op: "write", Path: name, Err: errors.New("argument list too long")}
 		}
@@ -31,10 +31,10 @@ var fileMutants = []mutant{
 	{"cuts file names at a line's end", renaming(func(name string) string { return strings.ReplaceAll(name, "\n", `\n`) }), "NamesAreHostile/Files"},
 	{"trims file names", renaming(func(name string) string { return strings.TrimRight(name, " ") }), "NamesAreHostile/Files"},
 	{"takes dashes for options", renaming(func(name string) string { return strings.TrimPrefix(name, "-") }), "NamesAreHostile/Directories"},
-	{"drops permissions", &faults{write: func(f compute.Filesystem, ctx context.Context, name string, data []byte, _ fs.FileMode) error {
+	{"drops permissions", &faults{write: func(ctx context.Context, f compute.Filesystem, name string, data []byte, _ fs.FileMode) error {
 		return f.WriteFile(ctx, name, data, 0o644)
 	}}, "UnitsAreGos/FileModes UnitsAreGos/Umask"},
-	{"loses the old file", &faults{write: func(f compute.Filesystem, ctx context.Context, name string, data []byte, perm fs.FileMode) error {
+	{"loses the old file", &faults{write: func(ctx context.Context, f compute.Filesystem, name string, data []byte, perm fs.FileMode) error {
 		if ctx.Err() != nil {
 			return f.WriteFile(ctx, name, data, perm)
 		}
@@ -43,60 +43,60 @@ var fileMutants = []mutant{
 		}
 		return f.WriteFile(ctx, name, data, perm)
 	}}, "Files/FailedWriteKeepsOldFile"},
-	{"writes under a dead context", &faults{write: func(f compute.Filesystem, ctx context.Context, name string, data []byte, perm fs.FileMode) error {
+	{"writes under a dead context", &faults{write: func(ctx context.Context, f compute.Filesystem, name string, data []byte, perm fs.FileMode) error {
 		return f.WriteFile(context.WithoutCancel(ctx), name, data, perm)
 	}}, "TheContextIsTheOnlyTimeout/DeadContextTouchesNoFile"},
-	{"writes in pieces", &faults{write: func(f compute.Filesystem, ctx context.Context, name string, data []byte, perm fs.FileMode) error {
+	{"writes in pieces", &faults{write: func(ctx context.Context, f compute.Filesystem, name string, data []byte, perm fs.FileMode) error {
 		if err := f.WriteFile(ctx, name, data[:len(data)/2], perm); err != nil {
 			return err
 		}
 		return f.WriteFile(ctx, name, data, perm)
 	}}, "SafeForConcurrentUse/OneFile"},
-	{"lists directories in any order", &faults{readDir: func(f compute.Filesystem, ctx context.Context, name string) ([]fs.FileInfo, error) {
+	{"lists directories in any order", &faults{readDir: func(ctx context.Context, f compute.Filesystem, name string) ([]fs.FileInfo, error) {
 		infos, err := f.ReadDir(ctx, name)
 		slices.Reverse(infos)
 		return infos, err
 	}}, "Files/ReadDirIsSorted NamesAreHostile/Files"},
-	{"hides files", &faults{readDir: func(f compute.Filesystem, ctx context.Context, name string) ([]fs.FileInfo, error) {
+	{"hides files", &faults{readDir: func(ctx context.Context, f compute.Filesystem, name string) ([]fs.FileInfo, error) {
 		infos, err := f.ReadDir(ctx, name)
 		return slices.DeleteFunc(infos, func(i fs.FileInfo) bool { return strings.HasPrefix(i.Name(), ".") }), err
 	}}, "Files/ReadDirIsSorted"},
-	{"lists nothing where there is no directory", &faults{readDir: func(f compute.Filesystem, ctx context.Context, name string) ([]fs.FileInfo, error) {
+	{"lists nothing where there is no directory", &faults{readDir: func(ctx context.Context, f compute.Filesystem, name string) ([]fs.FileInfo, error) {
 		infos, err := f.ReadDir(ctx, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
 		return infos, err
 	}}, "ErrorsAreTyped/FileErrors"},
-	{"calls missing files not found", &faults{read: func(f compute.Filesystem, ctx context.Context, name string) ([]byte, error) {
+	{"calls missing files not found", &faults{read: func(ctx context.Context, f compute.Filesystem, name string) ([]byte, error) {
 		data, err := f.ReadFile(ctx, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			err = &compute.Error{Op: "read file", Kind: compute.ErrNotFound}
 		}
 		return data, err
 	}}, "ErrorsAreTyped/FileErrors"},
-	{"says that a file of no sandbox does not exist", &faults{stat: func(f compute.Filesystem, ctx context.Context, name string) (fs.FileInfo, error) {
+	{"says that a file of no sandbox does not exist", &faults{stat: func(ctx context.Context, f compute.Filesystem, name string) (fs.FileInfo, error) {
 		info, err := f.Stat(ctx, name)
 		if errors.Is(err, compute.ErrNotFound) {
 			err = &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
 		}
 		return info, err
 	}}, "ErrorsAreTyped/DestroyedSandboxFiles"},
-	{"says that nothing exists when it cannot ask", &faults{stat: func(f compute.Filesystem, ctx context.Context, name string) (fs.FileInfo, error) {
+	{"says that nothing exists when it cannot ask", &faults{stat: func(ctx context.Context, f compute.Filesystem, name string) (fs.FileInfo, error) {
 		info, err := f.Stat(ctx, name)
 		if err != nil {
 			err = &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
 		}
 		return info, err
 	}}, "TheContextIsTheOnlyTimeout/DeadContextTouchesNoFile ErrorsAreTyped/DestroyedSandboxFiles"},
-	{"cannot make a directory twice", &faults{mkdir: func(f compute.Filesystem, ctx context.Context, name string, perm fs.FileMode) error {
+	{"cannot make a directory twice", &faults{mkdir: func(ctx context.Context, f compute.Filesystem, name string, perm fs.FileMode) error {
 		if _, err := f.Stat(ctx, name); err == nil {
 			return &fs.PathError{Op: "mkdir", Path: name, Err: fs.ErrExist}
 		}
 		return f.MkdirAll(ctx, name, perm)
 	}}, "Files/MkdirAllIsIdempotent"},
 	{"removes through links", &faults{remove: removeThrough}, "Links/AreRemovedNotFollowed"},
-	{"removes by prefix", &faults{remove: func(f compute.Filesystem, ctx context.Context, name string) error {
+	{"removes by prefix", &faults{remove: func(ctx context.Context, f compute.Filesystem, name string) error {
 		if infos, err := f.ReadDir(ctx, "."); err == nil {
 			for _, info := range infos {
 				if name != "" && strings.HasPrefix(info.Name(), name) {
@@ -106,7 +106,7 @@ var fileMutants = []mutant{
 		}
 		return f.RemoveAll(ctx, name)
 	}}, "Files/RemoveAllIsIdempotent"},
-	{"cannot remove twice", &faults{remove: func(f compute.Filesystem, ctx context.Context, name string) error {
+	{"cannot remove twice", &faults{remove: func(ctx context.Context, f compute.Filesystem, name string) error {
 		if infos, err := f.ReadDir(ctx, name); err != nil {
 			return err
 		} else if len(infos) == 0 {
@@ -114,13 +114,13 @@ var fileMutants = []mutant{
 		}
 		return f.RemoveAll(ctx, name)
 	}}, "Files/RemoveAllIsIdempotent"},
-	{"lets the root be removed", &faults{remove: func(f compute.Filesystem, ctx context.Context, name string) error {
+	{"lets the root be removed", &faults{remove: func(ctx context.Context, f compute.Filesystem, name string) error {
 		if err := f.RemoveAll(ctx, name); err != nil && name == "/" {
 			return nil
 		}
 		return f.RemoveAll(ctx, name)
 	}}, "Files/RemoveAllRefuses"},
-	{"lets the working directory be emptied", &faults{remove: func(f compute.Filesystem, ctx context.Context, name string) error {
+	{"lets the working directory be emptied", &faults{remove: func(ctx context.Context, f compute.Filesystem, name string) error {
 		err := f.RemoveAll(ctx, name)
 		if err != nil && strings.HasPrefix(name, ".") {
 			infos, _ := f.ReadDir(ctx, ".")
@@ -135,19 +135,19 @@ var fileMutants = []mutant{
 // renaming uses other names for files than it was given.
 func renaming(other func(string) string) *faults {
 	return &faults{
-		read: func(f compute.Filesystem, ctx context.Context, name string) ([]byte, error) {
+		read: func(ctx context.Context, f compute.Filesystem, name string) ([]byte, error) {
 			return f.ReadFile(ctx, other(name))
 		},
-		write: func(f compute.Filesystem, ctx context.Context, name string, data []byte, perm fs.FileMode) error {
+		write: func(ctx context.Context, f compute.Filesystem, name string, data []byte, perm fs.FileMode) error {
 			return f.WriteFile(ctx, other(name), data, perm)
 		},
-		mkdir: func(f compute.Filesystem, ctx context.Context, name string, perm fs.FileMode) error {
+		mkdir: func(ctx context.Context, f compute.Filesystem, name string, perm fs.FileMode) error {
 			return f.MkdirAll(ctx, other(name), perm)
 		},
 	}
 }
 
-func removeThrough(f compute.Filesystem, ctx context.Context, name string) error {
+func removeThrough(ctx context.Context, f compute.Filesystem, name string) error {
 	if infos, err := f.ReadDir(ctx, name); err == nil && strings.HasPrefix(name, "t") {
 		for _, info := range infos {
 			_ = f.RemoveAll(ctx, name+"/"+info.Name())

@@ -1,25 +1,23 @@
 package computetest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/computekit/compute"
 )
 
 // runFault makes a fault of a way to run commands.
-type runFunc = func(compute.Sandbox, context.Context, *compute.Command) (*compute.Result, error)
+type runFunc = func(context.Context, compute.Sandbox, *compute.Command) (*compute.Result, error)
 
 // changed runs a changed copy of the command.
 func changed(change func(*compute.Command)) *faults {
-	return &faults{run: func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
+	return &faults{run: func(ctx context.Context, sb compute.Sandbox, cmd *compute.Command) (*compute.Result, error) {
 		if cmd == nil {
 			return sb.RunCommand(ctx, nil)
 		}
@@ -31,7 +29,7 @@ func changed(change func(*compute.Command)) *faults {
 
 // outcomeOf changes what came of a command.
 func outcomeOf(change func(ctx context.Context, cmd *compute.Command, res *compute.Result, err error) (*compute.Result, error)) *faults {
-	return &faults{run: func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
+	return &faults{run: func(ctx context.Context, sb compute.Sandbox, cmd *compute.Command) (*compute.Result, error) {
 		res, err := sb.RunCommand(ctx, cmd)
 		return change(ctx, cmd, res, err)
 	}}
@@ -175,13 +173,13 @@ var runMutants = []mutant{
 			c.Script += "\nR=$?; wait; exit $R"
 		}
 	}), "NothingIsLeftBehind/ChildrenDoNotHoldUpTheEnd"},
-	{"runs under a dead context", &faults{run: func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
+	{"runs under a dead context", &faults{run: func(ctx context.Context, sb compute.Sandbox, cmd *compute.Command) (*compute.Result, error) {
 		if err := ctx.Err(); err != nil && cmd.Validate() == nil {
 			_, _ = sb.RunCommand(context.WithoutCancel(ctx), cmd)
 		}
 		return sb.RunCommand(ctx, cmd)
 	}}, "TheContextIsTheOnlyTimeout/DeadContextRunsNothing"},
-	{"has a timeout of its own", &faults{run: func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
+	{"has a timeout of its own", &faults{run: func(ctx context.Context, sb compute.Sandbox, cmd *compute.Command) (*compute.Result, error) {
 		ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 		defer cancel()
 		return sb.RunCommand(ctx, cmd)
@@ -205,170 +203,17 @@ var runMutants = []mutant{
 		}
 		return res, err
 	}), "ErrorsAreTyped/NoSecrets"},
-	{"changes its command", &faults{run: func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
+	{"changes its command", &faults{run: func(ctx context.Context, sb compute.Sandbox, cmd *compute.Command) (*compute.Result, error) {
 		if cmd != nil && cmd.Dir == "" {
 			cmd.Dir = "."
 		}
 		return sb.RunCommand(ctx, cmd)
 	}}, "NothingIsDroppedInSilence/OptionsAreNotChanged"},
+	{"hands out sandboxes before they are ready", tooEarly(), "Lifecycle/ReadyWhenCreated"},
 	{"runs one command at a time", &faults{run: refuseWhenBusy()}, "SafeForConcurrentUse/OneSandbox"},
 	{"compares writers carelessly", changed(func(c *compute.Command) {
 		if c.Stdout != nil && c.Stdout == c.Stderr {
 			c.Stderr = c.Stdout
 		}
 	}), "BytesAreBytes/WritersThatCannotBeCompared"},
-}
-
-// untyped hides an error's type but not what it matches.
-type untyped struct{ err error }
-
-func (u untyped) Error() string        { return u.err.Error() }
-func (u untyped) Is(target error) bool { return errors.Is(u.err, target) }
-
-func runElsewhere(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
-	res, err := sb.RunCommand(ctx, cmd)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return res, err
-	}
-	own := *cmd
-	own.Dir = ""
-	return sb.RunCommand(ctx, &own)
-}
-
-func prefixed(c *compute.Command) {
-	if c.Script == "" || c.Validate() != nil {
-		return
-	}
-	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
-	line := ""
-	if c.Dir != "" {
-		line = "cd " + quote(c.Dir) + " && "
-	}
-	for k, v := range c.Env {
-		line += k + "=" + quote(v) + " "
-	}
-	c.Script, c.Dir, c.Env = line+c.Script, "", nil
-}
-
-func leaveOpen(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
-	if cmd == nil || cmd.Stdin != nil || cmd.OpenStdin {
-		return sb.RunCommand(ctx, cmd)
-	}
-	own := *cmd
-	own.Stdin = readerFunc(func([]byte) (int, error) { <-ctx.Done(); return 0, io.EOF })
-	return sb.RunCommand(ctx, &own)
-}
-
-func readFirst(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
-	if cmd == nil || cmd.Stdin == nil {
-		return sb.RunCommand(ctx, cmd)
-	}
-	data, err := io.ReadAll(cmd.Stdin)
-	if err != nil {
-		return nil, err
-	}
-	own := *cmd
-	own.Stdin = bytes.NewReader(data)
-	return sb.RunCommand(ctx, &own)
-}
-
-func forgiveInput(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
-	if cmd == nil || cmd.Stdin == nil {
-		return sb.RunCommand(ctx, cmd)
-	}
-	own := *cmd
-	own.Stdin = readerFunc(func(p []byte) (int, error) {
-		n, err := cmd.Stdin.Read(p)
-		if err != nil {
-			err = io.EOF
-		}
-		return n, err
-	})
-	return sb.RunCommand(ctx, &own)
-}
-
-func forgiving(w io.Writer) io.Writer {
-	if w == nil {
-		return nil
-	}
-	return writerFunc(func(p []byte) (int, error) { _, _ = w.Write(p); return len(p), nil })
-}
-
-func deliverLate(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
-	if cmd == nil || cmd.Stdout == nil || cmd.Stderr != nil {
-		return sb.RunCommand(ctx, cmd)
-	}
-	own, held := *cmd, &buffer{}
-	own.Stdout = held
-	res, err := sb.RunCommand(ctx, &own)
-	_, werr := io.WriteString(cmd.Stdout, held.String())
-	return res, errors.Join(err, werr)
-}
-
-// captured collects standard output in keep's way.
-func captured(keep func(string) string) runFunc {
-	return func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
-		if cmd == nil || cmd.Stdout != nil || cmd.TTY != nil {
-			return sb.RunCommand(ctx, cmd)
-		}
-		own, held := *cmd, &buffer{}
-		own.Stdout = held
-		res, err := sb.RunCommand(ctx, &own)
-		if res != nil {
-			all := held.String()
-			res.Stdout = keep(all)
-			res.Truncated = res.Truncated || len(res.Stdout) < len(all)
-		}
-		return res, err
-	}
-}
-
-var captureAll = captured(func(s string) string { return s })
-
-var captureTail = captured(func(s string) string { return s[max(0, len(s)-compute.MaxCapture):] })
-
-func captureTwice(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
-	if cmd == nil || cmd.Stdout == nil || cmd.Stderr != nil {
-		return sb.RunCommand(ctx, cmd)
-	}
-	own, held := *cmd, &buffer{}
-	own.Stdout = io.MultiWriter(cmd.Stdout, held)
-	res, err := sb.RunCommand(ctx, &own)
-	if res != nil {
-		res.Stdout = held.String()
-	}
-	return res, err
-}
-
-// abandon returns at the end of the context but lets the command be.
-func abandon(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
-	type outcome struct {
-		res *compute.Result
-		err error
-	}
-	ended := make(chan outcome, 1)
-	if ctx.Err() != nil {
-		return sb.RunCommand(ctx, cmd)
-	}
-	go func() {
-		res, err := sb.RunCommand(context.WithoutCancel(ctx), cmd)
-		ended <- outcome{res, err}
-	}()
-	select {
-	case o := <-ended:
-		return o.res, o.err
-	case <-ctx.Done():
-		return &compute.Result{ExitCode: -1}, ctx.Err()
-	}
-}
-
-func refuseWhenBusy() runFunc {
-	var busy sync.Map
-	return func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
-		if _, is := busy.LoadOrStore(sb.ID(), true); is {
-			return nil, &compute.Error{Op: "run command", ID: sb.ID(), Kind: compute.ErrConflict}
-		}
-		defer busy.Delete(sb.ID())
-		return sb.RunCommand(ctx, cmd)
-	}
 }

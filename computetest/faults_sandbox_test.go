@@ -13,14 +13,11 @@ import (
 	"github.com/computekit/compute"
 )
 
-type (
-	createFunc = func(compute.Compute, context.Context, *compute.CreateSandboxOptions) (compute.Sandbox, error)
-	infos      = iter.Seq2[*compute.SandboxInfo, error]
-)
+type infos = iter.Seq2[*compute.SandboxInfo, error]
 
 // without creates without looking at some options.
 func without(drop func(*compute.CreateSandboxOptions)) *faults {
-	return &faults{create: func(c compute.Compute, ctx context.Context, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
+	return &faults{create: func(ctx context.Context, c compute.Compute, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
 		if opts == nil || opts.Validate() != nil {
 			return c.CreateSandbox(ctx, opts)
 		}
@@ -32,7 +29,7 @@ func without(drop func(*compute.CreateSandboxOptions)) *faults {
 
 // infoOf changes what Info says.
 func infoOf(change func(*compute.SandboxInfo)) *faults {
-	return &faults{info: func(sb compute.Sandbox, ctx context.Context) (*compute.SandboxInfo, error) {
+	return &faults{info: func(ctx context.Context, sb compute.Sandbox) (*compute.SandboxInfo, error) {
 		info, err := sb.Info(ctx)
 		if err == nil {
 			change(info)
@@ -43,7 +40,7 @@ func infoOf(change func(*compute.SandboxInfo)) *faults {
 
 // listOf changes a listing that was made in full.
 func listOf(change func([]*compute.SandboxInfo) []*compute.SandboxInfo) *faults {
-	return &faults{list: func(c compute.Compute, ctx context.Context, opts *compute.ListSandboxesOptions) infos {
+	return &faults{list: func(ctx context.Context, c compute.Compute, opts *compute.ListSandboxesOptions) infos {
 		return func(yield func(*compute.SandboxInfo, error) bool) {
 			all, err := compute.Collect(c.ListSandboxes(ctx, opts), 0)
 			for _, info := range change(all) {
@@ -60,7 +57,7 @@ func listOf(change func([]*compute.SandboxInfo) []*compute.SandboxInfo) *faults 
 
 // asks changes the options of a listing.
 func asks(change func(*compute.ListSandboxesOptions)) *faults {
-	return &faults{list: func(c compute.Compute, ctx context.Context, opts *compute.ListSandboxesOptions) infos {
+	return &faults{list: func(ctx context.Context, c compute.Compute, opts *compute.ListSandboxesOptions) infos {
 		if opts == nil {
 			return c.ListSandboxes(ctx, nil)
 		}
@@ -75,26 +72,26 @@ var sandboxMutants = []mutant{
 	{"ignores templates and snapshots", without(func(o *compute.CreateSandboxOptions) { o.Template, o.Snapshot = "", "" }),
 		"NothingIsDroppedInSilence/SourcesThatDoNotExist ErrorsAreTyped/UnknownIDs"},
 	{"ignores images", without(func(o *compute.CreateSandboxOptions) { o.Image = "" }), "NothingIsDroppedInSilence/ImpossibleOptions"},
-	{"ignores resources", without(func(o *compute.CreateSandboxOptions) { o.Resources = compute.Resources{} }), "NothingIsDroppedInSilence/ImpossibleOptions"},
+	{"ignores resources", without(func(o *compute.CreateSandboxOptions) { o.Resources = compute.Resources{} }), "NothingIsDroppedInSilence/ImpossibleSizes"},
 	{"ignores mounts", without(func(o *compute.CreateSandboxOptions) { o.Mounts = nil }), "NothingIsDroppedInSilence/SourcesThatDoNotExist"},
 	{"ignores lifetimes", without(func(o *compute.CreateSandboxOptions) { o.Lifetime = 0 }), "NothingIsDroppedInSilence/SandboxOptions UnitsAreGos/Lifetime"},
 	{"ignores names", without(func(o *compute.CreateSandboxOptions) { o.Name = "" }), "Lifecycle/Info NothingIsDroppedInSilence/SandboxOptions"},
 	{"drops the sandbox's environment", without(func(o *compute.CreateSandboxOptions) { o.Env = nil }), "NothingIsDroppedInSilence/SandboxEnv"},
-	{"ignores users", without(func(o *compute.CreateSandboxOptions) { o.User = "" }), "NothingIsDroppedInSilence/ImpossibleOptions"},
+	{"ignores users", without(func(o *compute.CreateSandboxOptions) { o.User = "" }), "NothingIsDroppedInSilence/SandboxUserUnknown"},
 	{"takes milliseconds for seconds", without(func(o *compute.CreateSandboxOptions) { o.Lifetime /= 1000 }), "UnitsAreGos/Lifetime"},
-	{"refuses what is for others", &faults{create: func(c compute.Compute, ctx context.Context, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
+	{"refuses what is for others", &faults{create: func(ctx context.Context, c compute.Compute, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
 		if opts != nil && len(opts.Extra) > 0 {
 			return nil, &compute.Error{Op: "create sandbox", Provider: c.Name(), Kind: errors.ErrUnsupported}
 		}
 		return c.CreateSandbox(ctx, opts)
 	}}, "NothingIsDroppedInSilence/ForeignExtra"},
-	{"does not validate", &faults{create: func(c compute.Compute, ctx context.Context, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
+	{"does not validate", &faults{create: func(ctx context.Context, c compute.Compute, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
 		if opts.Validate() != nil {
 			opts = &compute.CreateSandboxOptions{Metadata: map[string]string{label: opts.Metadata[label]}}
 		}
 		return c.CreateSandbox(ctx, opts)
 	}}, "NothingIsDroppedInSilence/InvalidSandboxOptions ErrorsAreTyped/Invalid"},
-	{"changes its options", &faults{create: func(c compute.Compute, ctx context.Context, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
+	{"changes its options", &faults{create: func(ctx context.Context, c compute.Compute, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
 		if opts != nil && opts.Metadata != nil {
 			opts.Metadata["created-by"] = "computetest"
 		}
@@ -103,18 +100,17 @@ var sandboxMutants = []mutant{
 	{"keeps its options", keepOptions(), "NothingIsDroppedInSilence/OptionsAreNotKept"},
 
 	{"leaves a sandbox when create fails", &faults{create: leaveSandbox}, "NothingIsLeftBehind/CreateUnderDeadContext"},
-	{"hands out sandboxes before they are ready", createLate(), "Lifecycle/ReadyWhenCreated"},
 	{"cannot destroy twice", &faults{destroy: destroyOnce}, "NothingIsLeftBehind/DestroyTwice NothingIsLeftBehind/DestroyUnknown"},
-	{"swallows errors of destroy", &faults{destroy: func(c compute.Compute, ctx context.Context, id string) error {
+	{"swallows errors of destroy", &faults{destroy: func(ctx context.Context, c compute.Compute, id string) error {
 		_ = c.DestroySandbox(ctx, id)
 		return nil
 	}}, "NothingIsLeftBehind/DestroyIsHonest"},
-	{"destroys in the background", &faults{destroy: func(c compute.Compute, ctx context.Context, id string) error {
+	{"destroys in the background", &faults{destroy: func(ctx context.Context, c compute.Compute, id string) error {
 		ctx = context.WithoutCancel(ctx)
 		go func() { time.Sleep(300 * time.Millisecond); _ = c.DestroySandbox(ctx, id) }()
 		return nil
 	}}, "NothingIsLeftBehind/DestroyTwice ListsAreLazy/DestroyedAreNotListed"},
-	{"destroys by prefix", &faults{destroy: func(c compute.Compute, ctx context.Context, id string) error {
+	{"destroys by prefix", &faults{destroy: func(ctx context.Context, c compute.Compute, id string) error {
 		for info, err := range c.ListSandboxes(ctx, nil) {
 			if err == nil && strings.HasPrefix(id, info.ID) {
 				return c.DestroySandbox(ctx, info.ID)
@@ -124,14 +120,14 @@ var sandboxMutants = []mutant{
 	}}, "NothingIsLeftBehind/DestroyUnknown NamesAreHostile/IDs"},
 
 	{"invents sandboxes", &faults{get: inventSandbox}, "ErrorsAreTyped/UnknownIDs"},
-	{"cannot find what it cannot ask for", &faults{get: func(c compute.Compute, ctx context.Context, id string) (compute.Sandbox, error) {
+	{"cannot find what it cannot ask for", &faults{get: func(ctx context.Context, c compute.Compute, id string) (compute.Sandbox, error) {
 		sb, err := c.GetSandbox(ctx, id)
 		if err != nil {
 			err = &compute.Error{Op: "get sandbox", Provider: c.Name(), ID: id, Kind: compute.ErrNotFound, Err: err}
 		}
 		return sb, err
 	}}, "TheContextIsTheOnlyTimeout/DeadContextAsksNothing"},
-	{"has errors without a provider", &faults{get: func(c compute.Compute, ctx context.Context, id string) (compute.Sandbox, error) {
+	{"has errors without a provider", &faults{get: func(ctx context.Context, c compute.Compute, id string) (compute.Sandbox, error) {
 		sb, err := c.GetSandbox(ctx, id)
 		if errors.Is(err, compute.ErrNotFound) {
 			err = &compute.Error{Op: "get sandbox", ID: id, Kind: compute.ErrNotFound}
@@ -164,23 +160,23 @@ var sandboxMutants = []mutant{
 		}
 		return all
 	}), "ListsAreLazy/SameAsInfo"},
-	{"pretends to make templates", &faults{template: func(c compute.Compute, _ context.Context, opts *compute.CreateTemplateOptions) (*compute.Template, error) {
+	{"pretends to make templates", &faults{template: func(_ context.Context, c compute.Compute, opts *compute.CreateTemplateOptions) (*compute.Template, error) {
 		return &compute.Template{ID: "t", Provider: c.Name()}, opts.Validate()
-	}}, "SmallCoreOptionalAbilities/AbsentTemplatesAndSnapshots"},
-	{"has bad ports", &faults{url: func(compute.Sandbox, context.Context, int) (string, error) { return "", nil }}, "URLs/BadPort URLs/GetURL"},
+	}}, "Templates/Build"},
+	{"has bad ports", &faults{url: func(context.Context, compute.Sandbox, int) (string, error) { return "", nil }}, "URLs/BadPort URLs/GetURL"},
 }
 
 func keepOptions() *faults {
 	var kept sync.Map
 	return &faults{
-		create: func(c compute.Compute, ctx context.Context, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
+		create: func(ctx context.Context, c compute.Compute, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
 			sb, err := c.CreateSandbox(ctx, opts)
 			if err == nil && opts != nil {
 				kept.Store(sb.ID(), opts)
 			}
 			return sb, err
 		},
-		info: func(sb compute.Sandbox, ctx context.Context) (*compute.SandboxInfo, error) {
+		info: func(ctx context.Context, sb compute.Sandbox) (*compute.SandboxInfo, error) {
 			info, err := sb.Info(ctx)
 			if opts, ok := kept.Load(sb.ID()); ok && err == nil {
 				info.Metadata = maps.Clone(opts.(*compute.CreateSandboxOptions).Metadata)
@@ -190,25 +186,14 @@ func keepOptions() *faults {
 	}
 }
 
-func leaveSandbox(c compute.Compute, ctx context.Context, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
+func leaveSandbox(ctx context.Context, c compute.Compute, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
 	if ctx.Err() != nil && opts.Validate() == nil {
 		_, _ = c.CreateSandbox(context.WithoutCancel(ctx), opts)
 	}
 	return c.CreateSandbox(ctx, opts)
 }
 
-// createLate makes sandboxes whose first command comes too early.
-func createLate() *faults {
-	var ready sync.Map
-	return &faults{run: func(sb compute.Sandbox, ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
-		if _, ok := ready.LoadOrStore(sb.ID(), true); !ok && cmd.Validate() == nil && cmd.Script == "" {
-			return nil, &compute.Error{Op: "run command", ID: sb.ID(), Kind: compute.ErrConflict, Err: errors.New("it is starting")}
-		}
-		return sb.RunCommand(ctx, cmd)
-	}}
-}
-
-func destroyOnce(c compute.Compute, ctx context.Context, id string) error {
+func destroyOnce(ctx context.Context, c compute.Compute, id string) error {
 	if _, err := c.GetSandbox(ctx, id); err != nil {
 		return err
 	}
@@ -216,7 +201,7 @@ func destroyOnce(c compute.Compute, ctx context.Context, id string) error {
 }
 
 // inventSandbox hands out another sandbox for one that is not there.
-func inventSandbox(c compute.Compute, ctx context.Context, id string) (compute.Sandbox, error) {
+func inventSandbox(ctx context.Context, c compute.Compute, id string) (compute.Sandbox, error) {
 	sb, err := c.GetSandbox(ctx, id)
 	if !errors.Is(err, compute.ErrNotFound) {
 		return sb, err
@@ -249,7 +234,7 @@ func (s sandboxOfNoCompute) Destroy(context.Context) error               { retur
 
 func shareInfo() *faults {
 	var shared sync.Map
-	return &faults{info: func(sb compute.Sandbox, ctx context.Context) (*compute.SandboxInfo, error) {
+	return &faults{info: func(ctx context.Context, sb compute.Sandbox) (*compute.SandboxInfo, error) {
 		info, err := sb.Info(ctx)
 		if err != nil {
 			return nil, err
@@ -259,7 +244,7 @@ func shareInfo() *faults {
 	}}
 }
 
-func listEagerly(c compute.Compute, ctx context.Context, opts *compute.ListSandboxesOptions) infos {
+func listEagerly(ctx context.Context, c compute.Compute, opts *compute.ListSandboxesOptions) infos {
 	all, err := compute.Collect(c.ListSandboxes(ctx, opts), 0)
 	return func(yield func(*compute.SandboxInfo, error) bool) {
 		for _, info := range all {
@@ -273,7 +258,7 @@ func listEagerly(c compute.Compute, ctx context.Context, opts *compute.ListSandb
 	}
 }
 
-func forgiveList(c compute.Compute, ctx context.Context, opts *compute.ListSandboxesOptions) infos {
+func forgiveList(ctx context.Context, c compute.Compute, opts *compute.ListSandboxesOptions) infos {
 	return func(yield func(*compute.SandboxInfo, error) bool) {
 		for info, err := range c.ListSandboxes(ctx, opts) {
 			if err != nil || !yield(info, nil) {
@@ -283,7 +268,7 @@ func forgiveList(c compute.Compute, ctx context.Context, opts *compute.ListSandb
 	}
 }
 
-func errorTwice(c compute.Compute, ctx context.Context, opts *compute.ListSandboxesOptions) infos {
+func errorTwice(ctx context.Context, c compute.Compute, opts *compute.ListSandboxesOptions) infos {
 	return func(yield func(*compute.SandboxInfo, error) bool) {
 		for info, err := range c.ListSandboxes(ctx, opts) {
 			if !yield(info, err) || err != nil && !yield(info, err) {
@@ -293,7 +278,7 @@ func errorTwice(c compute.Compute, ctx context.Context, opts *compute.ListSandbo
 	}
 }
 
-func ignoreBreak(c compute.Compute, ctx context.Context, opts *compute.ListSandboxesOptions) infos {
+func ignoreBreak(ctx context.Context, c compute.Compute, opts *compute.ListSandboxesOptions) infos {
 	return func(yield func(*compute.SandboxInfo, error) bool) {
 		for info, err := range c.ListSandboxes(ctx, opts) {
 			yield(info, err)

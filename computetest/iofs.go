@@ -81,7 +81,7 @@ func copyDown(t *tester) {
 	require.NoError(t, os.CopyFS(dir, compute.FS(t.ctx(), sb.Filesystem(), "tree")), "os.CopyFS")
 	for name, file := range tree() {
 		if !file.Mode.IsDir() {
-			data, err := os.ReadFile(filepath.Join(dir, name)) //nolint:gosec // in the test's directory
+			data, err := os.ReadFile(filepath.Join(dir, name))
 			require.NoError(t, err)
 			t.requireSame(string(file.Data), string(data), name)
 		}

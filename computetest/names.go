@@ -22,6 +22,7 @@ var hostileNames = group{"NamesAreHostile", []check{
 	{"Directories", hostileDirs},
 	{"DirAndEnvCoverCompoundScripts", compoundScripts},
 	{"ScriptsAreRunAsTheyStand", verbatimScripts},
+	{"ScriptThatBeginsWithADash", dashScript},
 	{"ProgramNames", hostilePrograms},
 	{"Metadata", hostileMetadata},
 	{"IDs", hostileIDs},
@@ -177,11 +178,19 @@ func verbatimScripts(t *tester) {
 	sb := t.sandbox(nil)
 	for script, want := range map[string]string{
 		`echo '}'`: "}\n", `echo ")"`: ")\n", "echo a\\\nb": "ab\n", "cat <<'E'\n$x `y` \\\nE\n": "$x `y` \\\n",
-		"echo \"a\n\nb\"": "a\n\nb\n", "echo $#": "0\n", "#!/bin/sh\necho a": "a\n", "echo a # b": "a\n", "-x 2>/dev/null; echo a": "a\n",
+		"echo \"a\n\nb\"": "a\n\nb\n", "echo $#": "0\n", "#!/bin/sh\necho a": "a\n", "echo a # b": "a\n",
 		"cat": "", `printf 'a\r\nb'`: "a\r\nb", "echo a; exit": "a\n", "echo été": "été\n",
 	} {
 		assert.Equal(t, want, t.run(sb, compute.Shell(script)).Stdout, "script %q", script)
 	}
+}
+
+// dashScript is no option of the shell.
+func dashScript(t *tester) {
+	t.needShell()
+	sb := t.sandbox(nil)
+	assert.Equal(t, "a\n", t.run(sb, compute.Shell("-x 2>/dev/null; echo a")).Stdout)
+	assert.Equal(t, 127, t.run(sb, compute.Shell("-no-such-program")).ExitCode)
 }
 
 func hostilePrograms(t *tester) {

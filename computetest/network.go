@@ -189,12 +189,20 @@ func getEndpoint(t *tester) {
 	}
 }
 
+func (t *tester) client() *http.Client {
+	if t.cfg.Client != nil {
+		return t.cfg.Client(t.c)
+	}
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+}
+
 func urlServes(t *tester) {
 	sb, port := t.served()
 	t.url(sb, port)
 	ep, err := compute.GetEndpoint(t.ctx(), sb, port)
 	require.NoError(t, err, "GetEndpoint")
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := t.client()
+	defer client.CloseIdleConnections()
 	t.eventually("the URL answers", func() bool {
 		req, err := http.NewRequestWithContext(t.ctx(), http.MethodGet, ep.URL, nil)
 		require.NoError(t, err)

@@ -15,8 +15,10 @@ var droppedInSilence = group{"NothingIsDroppedInSilence", []check{
 	{"SandboxOptions", sandboxOptions},
 	{"SourcesThatDoNotExist", unknownSources},
 	{"ImpossibleOptions", impossibleOptions},
+	{"ImpossibleSizes", impossibleSizes},
 	{"SandboxEnv", sandboxEnv},
 	{"SandboxUser", sandboxUser},
+	{"SandboxUserUnknown", sandboxUserUnknown},
 	{"CommandUser", commandUser},
 	{"CommandUserUnknown", unknownUser},
 	{"CommandEnvOverSandboxEnv", envPrecedence},
@@ -88,15 +90,25 @@ func unknownSources(t *tester) {
 // impossibleOptions cannot be honoured by anyone: success means that nobody
 // looked.
 func impossibleOptions(t *tester) {
-	for name, opts := range map[string]*compute.CreateSandboxOptions{
-		"Image":     {Image: "computetest.invalid/no/such:image"},
+	t.requireRefused(map[string]*compute.CreateSandboxOptions{
+		"Image": {Image: "computetest.invalid/no/such:image"},
+		"Code":  {Code: []compute.CodeMount{{URL: "https://computetest.invalid/no/such.git"}}},
+	})
+}
+
+// impossibleSizes: a provider rounds up to the next size it has, never down.
+func impossibleSizes(t *tester) {
+	t.requireRefused(map[string]*compute.CreateSandboxOptions{
 		"CPUs":      {Resources: compute.Resources{CPUs: 1e9}},
 		"MemoryMiB": {Resources: compute.Resources{MemoryMiB: 1 << 40}},
 		"DiskMiB":   {Resources: compute.Resources{DiskMiB: 1 << 50}},
 		"GPU":       {Resources: compute.Resources{GPU: "no-such-gpu:9000"}},
-		"User":      {User: "no-such-user-42"},
-		"Code":      {Code: []compute.CodeMount{{URL: "https://computetest.invalid/no/such.git"}}},
-	} {
+	})
+}
+
+func (t *tester) requireRefused(options map[string]*compute.CreateSandboxOptions) {
+	t.Helper()
+	for name, opts := range options {
 		_, err := t.create(t.ctx(), opts)
 		assert.Error(t, err, "option %s cannot be honoured", name)
 	}
@@ -123,6 +135,16 @@ func sandboxUser(t *tester) {
 	}
 	require.NoError(t, err, "CreateSandbox")
 	assert.Equal(t, "root\n", t.out(sb, compute.Exec("id", "-un")))
+}
+
+// sandboxUserUnknown may come out when the sandbox is created, or when it first
+// runs something.
+func sandboxUserUnknown(t *tester) {
+	sb, err := t.create(t.ctx(), &compute.CreateSandboxOptions{User: "no-such-user-42"})
+	if err == nil {
+		_, err = sb.RunCommand(t.ctx(), compute.Exec("true"))
+	}
+	assert.Error(t, err, "a user that does not exist")
 }
 
 func commandUser(t *tester) {

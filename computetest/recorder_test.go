@@ -24,21 +24,33 @@ type recorder struct {
 	cleanups []func()
 }
 
-// record runs the checks whose names fit and returns the failures by name.
+// record runs the checks whose names fit, at once where nobody counts
+// goroutines, and returns the failures by name.
 func record(t *testing.T, newCompute func(testing.TB) compute.Compute, cfg Config, fits func(string) bool) map[string]string {
 	t.Helper()
-	failed := map[string]string{}
+	var wg sync.WaitGroup
+	var recorders []*recorder
 	for _, g := range groups {
 		for _, c := range g.checks {
-			name := g.name + "/" + c.name
-			if !fits(name) {
-				continue
+			if name := g.name + "/" + c.name; fits(name) {
+				r := &recorder{TB: t, name: name}
+				recorders = append(recorders, r)
+				wg.Go(func() { r.perform(func() { perform(r, name, c.run, newCompute, cfg) }) })
 			}
-			r := &recorder{TB: t, name: name}
-			r.perform(func() { perform(r, name, c.run, newCompute, cfg) })
-			if len(r.failures) > 0 {
-				failed[name] = strings.Join(r.failures, "\n")
+			if !cfg.Goroutines {
+				wg.Wait()
 			}
+		}
+	}
+	wg.Wait()
+	return failures(recorders)
+}
+
+func failures(recorders []*recorder) map[string]string {
+	failed := map[string]string{}
+	for _, r := range recorders {
+		if r.Failed() {
+			failed[r.name] = strings.Join(r.failures, "\n")
 		}
 	}
 	return failed

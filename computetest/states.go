@@ -2,7 +2,6 @@ package computetest
 
 import (
 	"context"
-	"io/fs"
 	"iter"
 	"maps"
 	"time"
@@ -172,76 +171,6 @@ func eventsSuspend(t *tester) {
 	}
 }
 
-var watch = group{"Watch", []check{
-	{"Changes", watchChanges},
-	{"EndsWithContext", watchEnds},
-	{"NotThere", watchNothing},
-}}
-
-// watched turns a watch on, or skips the check.
-func (t *tester) watched(ctx context.Context, sb compute.Sandbox, dir string) func() (compute.FileEvent, error, bool) {
-	t.Helper()
-	seq, err := compute.WatchFiles(ctx, sb.Filesystem(), dir)
-	t.able("FileWatcher", err)
-	return pulled(t, seq)
-}
-
-// await pulls events until one is about the name.
-func awaitEvent(t *tester, next func() (compute.FileEvent, error, bool), typ compute.FileEventType, name string) {
-	t.Helper()
-	for {
-		e, err, ok := next()
-		require.NoError(t, err, "no event that says that %s was %s", name, typ)
-		require.True(t, ok, "no event that says that %s was %s", name, typ)
-		if e.Type == typ && e.Name == name {
-			return
-		}
-	}
-}
-
-func watchChanges(t *tester) {
-	sb := t.sandbox(nil)
-	here := t.here(sb)
-	t.mkdir(sb, "dir/sub")
-	next := t.watched(t.ctx(), sb, "dir")
-	t.write(sb, "dir/it's", "a")
-	awaitEvent(t, next, compute.FileCreated, here+"/dir/it's")
-	t.write(sb, "dir/sub/f", "b")
-	awaitEvent(t, next, compute.FileCreated, here+"/dir/sub/f")
-	if !t.cfg.NoShell {
-		t.sh(sb, "echo more >> dir/sub/f")
-		awaitEvent(t, next, compute.FileWritten, here+"/dir/sub/f")
-	}
-	require.NoError(t, sb.Filesystem().RemoveAll(t.ctx(), "dir/it's"), "RemoveAll")
-	awaitEvent(t, next, compute.FileRemoved, here+"/dir/it's")
-}
-
-func watchEnds(t *tester) {
-	sb := t.sandbox(nil)
-	t.mkdir(sb, "dir")
-	ctx, cancel := context.WithCancel(t.ctx())
-	defer cancel()
-	next := t.watched(ctx, sb, "dir")
-	cancel()
-	for {
-		_, err, ok := next()
-		if err != nil {
-			assert.ErrorIs(t, err, context.Canceled, "a watch ends with its context's error")
-		}
-		if !ok || err != nil {
-			assert.Error(t, err, "a watch ends with its context's error")
-			return
-		}
-	}
-}
-
-func watchNothing(t *tester) {
-	_, err := compute.WatchFiles(t.ctx(), t.sandbox(nil).Filesystem(), "none")
-	if !t.lacks(err) {
-		assert.ErrorIs(t, err, fs.ErrNotExist, "watching what is not there")
-	}
-}
-
 var metadata = group{"Metadata", []check{
 	{"Update", metadataUpdate},
 	{"Invalid", metadataInvalid},
@@ -285,108 +214,5 @@ func extendInvalid(t *tester) {
 	sb := t.sandbox(nil)
 	for _, d := range []time.Duration{0, -time.Second} {
 		assert.ErrorIs(t, compute.Extend(t.ctx(), sb, d), compute.ErrInvalid)
-	}
-}
-
-var usage = group{"Usage", []check{{"Plausible", usagePlausible}}}
-
-func usagePlausible(t *tester) {
-	sb := t.sandbox(nil)
-	t.write(sb, "f", everyByte(1<<20))
-	u, err := compute.GetUsage(t.ctx(), sb)
-	t.able("UsageReporter", err)
-	assert.GreaterOrEqual(t, u.CPU, time.Duration(0))
-	assert.Less(t, u.CPU, time.Hour, "processor time since it was created")
-	assert.GreaterOrEqual(t, u.Uptime, time.Duration(0))
-	assert.Less(t, u.Uptime, t.slow(time.Minute)+clocks, "Uptime")
-	if u.DiskBytes != 0 {
-		assert.GreaterOrEqual(t, u.DiskBytes, int64(1<<20), "bytes, not blocks or MiB")
-		assert.Less(t, u.DiskBytes, int64(64<<20), "what the sandbox itself has written")
-	}
-	assert.GreaterOrEqual(t, u.MemoryBytes, int64(0))
-}
-
-var volumes = group{"Volumes", []check{
-	{"CreateAndDelete", volumeLifecycle},
-	{"Mounted", volumeMounted},
-	{"ReadOnly", volumeReadOnly},
-	{"InUse", volumeInUse},
-	{"Invalid", volumeInvalid},
-}}
-
-func (t *tester) volume(opts *compute.CreateVolumeOptions) *compute.Volume {
-	t.Helper()
-	v, err := compute.CreateVolume(t.ctx(), t.c, opts)
-	t.able("Volumes", err)
-	t.Cleanup(func() { assert.NoError(t, compute.DeleteVolume(t.background(), t.c, v.ID), "DeleteVolume") })
-	return v
-}
-
-func volumeLifecycle(t *tester) {
-	old, v := t.volume(nil), t.volume(&compute.CreateVolumeOptions{Name: "it's"})
-	assert.Equal(t, "it's", v.Name)
-	assert.Equal(t, t.c.Name(), v.Provider)
-	assert.False(t, v.Created.IsZero())
-	again, err := compute.GetVolume(t.ctx(), t.c, v.ID)
-	require.NoError(t, err, "GetVolume")
-	assert.Equal(t, v.ID, again.ID)
-	var ids []string
-	for v, err := range compute.ListVolumes(t.ctx(), t.c) {
-		require.NoError(t, err, "ListVolumes")
-		if v.ID == old.ID || v.ID == again.ID {
-			ids = append(ids, v.ID)
-		}
-	}
-	assert.Equal(t, []string{v.ID, old.ID}, ids, "newest first")
-	for range 2 {
-		require.NoError(t, compute.DeleteVolume(t.ctx(), t.c, v.ID), "DeleteVolume")
-	}
-	_, err = compute.GetVolume(t.ctx(), t.c, v.ID)
-	t.requireNotFound("GetVolume", v.ID, err)
-}
-
-// mounted is a sandbox with the volume, or skips the check.
-func (t *tester) mounted(v *compute.Volume, readOnly bool) compute.Sandbox {
-	t.Helper()
-	sb, err := t.create(t.ctx(), &compute.CreateSandboxOptions{
-		Mounts: []compute.Mount{{Volume: v.ID, Path: "/mnt/it's", ReadOnly: readOnly}}})
-	if t.lacks(err) {
-		t.Skipf("not supported: %v", err)
-	}
-	require.NoError(t, err, "CreateSandbox")
-	return sb
-}
-
-func volumeMounted(t *tester) {
-	v := t.volume(nil)
-	sb := t.mounted(v, false)
-	t.write(sb, "/mnt/it's/f", "kept")
-	require.NoError(t, sb.Destroy(t.ctx()), "Destroy")
-	again := t.mounted(v, false)
-	assert.Equal(t, "kept", t.read(again, "/mnt/it's/f"), "a volume outlives sandboxes")
-	assert.Equal(t, "kept", t.out(again, compute.Exec("cat", "/mnt/it's/f")))
-}
-
-func volumeReadOnly(t *tester) {
-	v := t.volume(nil)
-	sb := t.mounted(v, false)
-	t.write(sb, "/mnt/it's/f", "kept")
-	require.NoError(t, sb.Destroy(t.ctx()), "Destroy")
-	sb = t.mounted(v, true)
-	assert.Error(t, sb.Filesystem().WriteFile(t.ctx(), "/mnt/it's/f", nil, 0o644), "writing where it is read-only")
-	assert.Equal(t, "kept", t.read(sb, "/mnt/it's/f"))
-}
-
-func volumeInUse(t *tester) {
-	v := t.volume(nil)
-	sb := t.mounted(v, false)
-	assert.ErrorIs(t, compute.DeleteVolume(t.ctx(), t.c, v.ID), compute.ErrConflict)
-	require.NoError(t, sb.Destroy(t.ctx()), "Destroy")
-}
-
-func volumeInvalid(t *tester) {
-	_, err := compute.CreateVolume(t.ctx(), t.c, &compute.CreateVolumeOptions{SizeMiB: -1})
-	if !t.lacks(err) {
-		t.requireInvalid("CreateVolume", err)
 	}
 }

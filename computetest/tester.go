@@ -3,10 +3,10 @@ package computetest
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"maps"
-	"math/rand/v2"
-	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -37,7 +37,7 @@ type tester struct {
 }
 
 func newTester(tb testing.TB, c compute.Compute, cfg Config) *tester {
-	return &tester{TB: tb, c: c, cfg: cfg, id: strconv.FormatUint(rand.Uint64(), 36)}
+	return &tester{TB: tb, c: c, cfg: cfg, id: strings.ToLower(rand.Text())}
 }
 
 // slow stretches a time.
