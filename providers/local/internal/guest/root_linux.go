@@ -41,22 +41,19 @@ func assembleRoot(config *wire.Config, mounts []*os.File) error {
 // openSources returns detached mounts of the sandbox's directory, of the
 // layers and of the host's directories, in this order. A host that is root
 // has made them already, since init as another user could not reach them.
-func openSources(config *wire.Config, mounts []*os.File) ([]int, error) {
-	var fds []int
+func openSources(config *wire.Config, mounts []*os.File) ([]*os.File, error) {
 	if config.Fds {
-		for _, m := range mounts {
-			fds = append(fds, int(m.Fd()))
-		}
-		return fds, nil
+		return mounts, nil
 	}
+	var files []*os.File
 	for _, path := range Sources(config) {
 		fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 		if err != nil {
 			return nil, fmt.Errorf("open_tree of %s: %w", path, err)
 		}
-		fds = append(fds, fd)
+		files = append(files, os.NewFile(uintptr(fd), path))
 	}
-	return fds, nil
+	return files, nil
 }
 
 // Sources lists the host paths that an init mounts, in their order.
@@ -89,7 +86,8 @@ func enterScratch() error {
 func layerName(i int) string { return "l" + strconv.Itoa(i) }
 func hostName(i int) string  { return "h" + strconv.Itoa(i) }
 
-func placeSources(config *wire.Config, fds []int) error {
+func placeSources(config *wire.Config, mounts []*os.File) error {
+	defer wire.CloseAll(mounts)
 	names := []string{"b"}
 	for i := range config.Layers {
 		names = append(names, layerName(i))
@@ -99,17 +97,16 @@ func placeSources(config *wire.Config, fds []int) error {
 			names = append(names, hostName(i))
 		}
 	}
-	if len(names) != len(fds) {
-		return fmt.Errorf("%d mounts came where %d are needed", len(fds), len(names))
+	if len(names) != len(mounts) {
+		return fmt.Errorf("%d mounts came where %d are needed", len(mounts), len(names))
 	}
 	for i, name := range names {
 		if err := os.Mkdir(name, 0o755); err != nil {
 			return err
 		}
-		if err := unix.MoveMount(fds[i], "", unix.AT_FDCWD, name, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		if err := unix.MoveMount(int(mounts[i].Fd()), "", unix.AT_FDCWD, name, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 			return fmt.Errorf("move_mount: %w", err)
 		}
-		_ = unix.Close(fds[i])
 	}
 	return os.Mkdir("r", 0o755)
 }
