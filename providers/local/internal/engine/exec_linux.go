@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
@@ -108,15 +110,41 @@ func (r *run) pump(f *os.File, w io.Writer) {
 		buf := make([]byte, 32<<10)
 		for {
 			n, err := f.Read(buf)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				// That is about this goroutine's turn, too: what the pipe
+				// holds already was written in time.
+				n, err = readNow(f, buf)
+			}
 			if n > 0 {
 				w = r.write(w, buf[:n])
 			}
-			if err != nil {
+			if err != nil || r.overdue() {
 				return
 			}
 			r.extend(f)
 		}
 	})
+}
+
+// readNow reads what is there, whatever the deadline. It fails when there is
+// nothing.
+func readNow(f *os.File, buf []byte) (n int, err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	failed := raw.Control(func(fd uintptr) { n, err = unix.Read(int(fd), buf) })
+	if n <= 0 && err == nil {
+		err = io.EOF
+	}
+	return max(n, 0), errors.Join(failed, err)
+}
+
+// overdue reports that the command has exited so long ago that what still
+// comes is not its output.
+func (r *run) overdue() bool {
+	at := r.exited.Load()
+	return at != 0 && time.Since(time.Unix(0, at)) > drainMax
 }
 
 func (r *run) write(w io.Writer, p []byte) io.Writer {
