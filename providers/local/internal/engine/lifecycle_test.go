@@ -222,7 +222,7 @@ func TestLongPath(t *testing.T) {
 
 func TestSnapshot(t *testing.T) {
 	b := newBox(t)
-	sh(t, b, `echo one > /workspace/f; rm /usr/bin/env; rm -r /usr/share/doc && mkdir /usr/share/doc && echo new > /usr/share/doc/only
+	sh(t, b, `echo one > /workspace/f; rm /usr/bin/env; rm -r /etc/alternatives && mkdir /etc/alternatives && echo new > /etc/alternatives/only
 mkdir -p d; ln f d/hard; ln -s ../f d/soft; mkfifo d/fifo; chmod 000 d; truncate -s 100M sparse; touch -d 2001-02-03 old; printf 'a\377b' > "$(printf 'n\377')"`)
 	layer := filepath.Join(t.TempDir(), "layer")
 	if err := b.Snapshot(t.Context(), layer); err != nil {
@@ -232,7 +232,7 @@ mkdir -p d; ln f d/hard; ln -s ../f d/soft; mkfifo d/fifo; chmod 000 d; truncate
 	sh(t, b, "echo two > /workspace/f")
 	for range 2 { // a layer serves many
 		c := newBox(t, layer)
-		out, _ := sh(t, c, `cat f; ls /usr/bin/env 2>&1 | grep -c 'No such'; ls /usr/share/doc; stat -c '%a' d; cat d/soft; stat -c %h f; test -p d/fifo && echo fifo; stat -c %s sparse; date -r old +%Y; cat "$(printf 'n\377')"; echo; echo x > f; mkdir -p /workspace/w; mv d e; ls -d e`)
+		out, _ := sh(t, c, `cat f; ls /usr/bin/env 2>&1 | grep -c 'No such'; ls /etc/alternatives; stat -c '%a' d; cat d/soft; stat -c %h f; test -p d/fifo && echo fifo; stat -c %s sparse; date -r old +%Y; cat "$(printf 'n\377')"; echo; echo x > f; mkdir -p /workspace/w; mv d e; ls -d e`)
 		want := "one\n1\nonly\n0\none\n2\nfifo\n104857600\n2001\na\xffb\ne\n"
 		if out != want {
 			t.Errorf("got %q\nwant %q", out, want)
