@@ -27,7 +27,8 @@ const (
 // killed, and the error is ctx's cause.
 //
 // A read from cmd.Stdin that is under way when the command ends is not waited
-// for.
+// for. If cmd.Stdout and cmd.Stderr are the same, it is written to by one
+// goroutine at a time.
 func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
 	c, files, err := b.begin(ctx, cmd)
 	if err != nil {
@@ -40,11 +41,38 @@ func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
 		r.feed(files[0], cmd.Stdin)
 		files = files[1:]
 	}
-	r.pump(files[0], cmd.Stdout)
-	r.pump(files[1], cmd.Stderr)
+	stdout, stderr := outputs(cmd)
+	r.pump(files[0], stdout)
+	r.pump(files[1], stderr)
 	exit, err := r.wait(ctx)
 	r.drain(files)
 	return exit, errors.Join(err, r.writeErr)
+}
+
+// outputs returns the command's writers. If they are the same, its writes
+// come one at a time, as with os/exec.
+func outputs(cmd Command) (io.Writer, io.Writer) {
+	if cmd.Stdout == nil || !same(cmd.Stdout, cmd.Stderr) {
+		return cmd.Stdout, cmd.Stderr
+	}
+	w := &lockedWriter{w: cmd.Stdout}
+	return w, w
+}
+
+func same(a, b io.Writer) (equal bool) {
+	defer func() { _ = recover() }() // types that cannot be compared
+	return a == b
+}
+
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }
 
 // begin has the command started and returns the files of its streams.
