@@ -14,12 +14,16 @@ import (
 
 func TestProbe(t *testing.T) {
 	newBox(t)
+	ids, err := currentMap()
+	if err != nil {
+		t.Fatal(err)
+	}
 	r, err := Probe(t.Context(), sharedState(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%+v", r)
-	if r.HostRootMapped || r.Users != (os.Geteuid() == 0) {
+	if r.HostRootMapped || r.Users != ids.ranged() {
 		t.Errorf("%+v", r)
 	}
 	entries, _ := os.ReadDir(sharedState(t))
