@@ -41,7 +41,8 @@ type Sandboxes interface {
 
 	// ListSandboxes yields the account's sandboxes, newest first, fetching
 	// pages as the loop needs them. Sandboxes that were destroyed are not
-	// among them. A non-nil error is the last value yielded.
+	// among them; one that was created is, from the moment that its Created
+	// names. A non-nil error is the last value yielded.
 	ListSandboxes(ctx context.Context, opts *ListSandboxesOptions) iter.Seq2[*SandboxInfo, error]
 
 	// DestroySandbox destroys a sandbox and all it holds.
@@ -71,7 +72,7 @@ type CreateSandboxOptions struct {
 	User string `validate:"max=256,text"`
 
 	// Lifetime bounds how long the sandbox lives, from now; zero is the
-	// provider's default.
+	// provider's default. SandboxInfo.Expires says when that is.
 	Lifetime time.Duration `validate:"min=0"`
 
 	// IdleTimeout bounds how long the sandbox lives without being used; zero

@@ -25,8 +25,8 @@ type Filesystem interface {
 	ReadFile(ctx context.Context, name string) ([]byte, error)
 
 	// WriteFile replaces the file, or creates it and the directories above it.
-	// The file then has the permissions perm. When it fails, an old file is
-	// still as it was.
+	// The file then has the permissions perm. Whoever reads it meanwhile sees
+	// the old content or the new; when it fails, the old.
 	WriteFile(ctx context.Context, name string, data []byte, perm fs.FileMode) error
 
 	// ReadDir returns the entries sorted by name. Links are described, not

@@ -50,7 +50,8 @@ type Starter interface {
 	StartCommand(ctx context.Context, cmd *Command) (Process, error)
 }
 
-// Start starts cmd and returns without waiting for it. ctx covers the start
+// Start starts cmd and returns without waiting for it. A program that cannot be
+// found is a process that ends with exit code 127, as in RunCommand. ctx covers the start
 // only, not the process. [Command.Stdout] and Stderr, if set, are served while
 // this program lives and the process runs; so is Stdin. Wait waits for them.
 func Start(ctx context.Context, sb Sandbox, cmd *Command) (p Process, err error) {
@@ -140,7 +141,8 @@ func Resize(ctx context.Context, p Process, size TTY) error {
 type ShellSession interface {
 	Runner
 
-	// Close ends the shell and what it still runs. It is idempotent.
+	// Close ends the shell and all that it still runs, in the background too.
+	// It is idempotent.
 	Close(ctx context.Context) error
 }
 

@@ -87,8 +87,8 @@ type Command struct {
 	Stdin io.Reader
 
 	// OpenStdin leaves the input of a background process open, to be written
-	// to by the function [OpenStdin]. It goes with [Start] and a nil Stdin
-	// only.
+	// to by the function [OpenStdin]. With a Stdin, and with RunCommand, it is
+	// invalid.
 	OpenStdin bool
 
 	// Stdout and Stderr receive the output as it is produced, one Write at a

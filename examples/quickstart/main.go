@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -30,18 +29,15 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer) (err error) {
-	dir, err := os.MkdirTemp("", "quickstart-") // the default is a directory that is kept
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	c, err := local.New(local.Config{Dir: filepath.Join(dir, "state")})
+	begun := time.Now()
+	c, err := local.New(local.Config{}) // or any other provider: nothing below would change
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, compute.Close(c)) }()
 
-	t := &tour{ctx: ctx, c: c, out: out, begun: time.Now()}
+	t := &tour{ctx: ctx, c: c, out: out, begun: begun}
+	t.step("open the provider", "isolated by "+string(local.Namespaces))
 	return compute.WithSandbox(ctx, c, &compute.CreateSandboxOptions{Name: "quickstart"}, t.all)
 }
 
@@ -160,7 +156,6 @@ func (t *tour) server(sb compute.Sandbox) error {
 	if err != nil {
 		return err
 	}
-	defer p.Kill(context.WithoutCancel(t.ctx))
 	u, err := sb.GetURL(t.ctx, 8000)
 	if err != nil {
 		return err
@@ -170,7 +165,7 @@ func (t *tour) server(sb compute.Sandbox) error {
 		return err
 	}
 	t.step("fetch a page through its URL", u+": "+page)
-	return nil
+	return p.Kill(t.ctx)
 }
 
 // webServer picks a server that the machine has.

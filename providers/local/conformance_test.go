@@ -30,7 +30,7 @@ func newLocal(t testing.TB, dir string, isolation local.Isolation) *local.Provid
 }
 
 func TestConformance(t *testing.T) {
-	dir := stateDir(t)
+	dir := t.TempDir()
 	computetest.Run(t, func(t testing.TB) compute.Compute { return newLocal(t, dir, local.Namespaces) }, computetest.Config{
 		Snapshots: true,
 		Abilities: []string{"Starter", "ProcessGetter", "ProcessLister", "Suspender", "MetadataUpdater", "Rollbacker", "Dialer",
@@ -39,23 +39,6 @@ func TestConformance(t *testing.T) {
 			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))
 		},
 	})
-}
-
-// stateDir returns a directory for sandboxes, which is removed with what is in
-// it by the engine's own means: an ordinary user's os.RemoveAll may lack the
-// rights.
-func stateDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "compute-local-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
 }
 
 // perlServer serves each connection in a process of its own, as some clients

@@ -142,8 +142,8 @@ func stateDir(dir string) (string, error) {
 	if base := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(base) {
 		return filepath.Join(base, "compute", "local"), nil
 	}
-	home, err := os.UserHomeDir()
-	if err != nil || !filepath.IsAbs(home) || home == "/" {
+	home, _ := os.UserHomeDir() // an ordinary user of a service has none
+	if !filepath.IsAbs(home) || home == "/" {
 		return filepath.Join(os.TempDir(), "compute-local-"+strconv.Itoa(os.Getuid())), nil
 	}
 	return filepath.Join(home, ".local", "state", "compute", "local"), nil

@@ -186,17 +186,17 @@ func (s *Sandbox) fix(ctx context.Context, op string, err error) error {
 func fileReason(err error) error {
 	for _, errno := range []syscall.Errno{syscall.EINVAL, syscall.EISDIR, syscall.ENOTDIR, syscall.ELOOP, syscall.ENAMETOOLONG} {
 		if errors.Is(err, errno) {
-			return invalidName{err}
+			return nameError{err}
 		}
 	}
 	return err
 }
 
-type invalidName struct{ err error }
+type nameError struct{ err error }
 
-func (e invalidName) Error() string        { return e.err.Error() }
-func (e invalidName) Unwrap() error        { return e.err }
-func (e invalidName) Is(target error) bool { return target == fs.ErrInvalid }
+func (e nameError) Error() string        { return e.err.Error() }
+func (e nameError) Unwrap() error        { return e.err }
+func (e nameError) Is(target error) bool { return target == fs.ErrInvalid }
 
 // Suspend implements [compute.Suspender]. Files are kept, processes end.
 func (s *Sandbox) Suspend(ctx context.Context) error {
