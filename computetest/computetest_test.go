@@ -17,8 +17,7 @@ import (
 	"github.com/computekit/compute/providers/stub"
 )
 
-// goodConfig is what is expected of the stub. What it is excused from it should
-// learn.
+// goodConfig is what is expected of the stub.
 var goodConfig = Config{
 	Templates: true, Snapshots: true,
 	Serve: func(port int) *compute.Command { return compute.Exec("serve", strconv.Itoa(port)) },
@@ -30,18 +29,6 @@ var goodConfig = Config{
 		"Archiver", "Dialer", "Endpointer", "EventWatcher", "Extender", "FileCreator", "FileOpener", "FileWatcher",
 		"MetadataUpdater", "NetworkPolicer", "ProcessGetter", "ProcessLister", "Renamer", "Resizer", "Rollbacker", "ShellOpener",
 		"Signaler", "Starter", "StdinOpener", "Suspender", "TemplateLogger", "URLCloser", "URLLister", "URLOpener", "UsageReporter", "Volumes",
-	},
-	Skip: map[string]string{
-		"NothingIsDroppedInSilence/ImpossibleSizes":    "its machines are of any size",
-		"NothingIsDroppedInSilence/SandboxUserUnknown": "it takes any user for a sandbox",
-		"NothingIsDroppedInSilence/CommandTTY":         "its shell does not see the terminal",
-		"NamesAreHostile/ScriptThatBeginsWithADash":    "it takes such a script for options",
-		"TheContextIsTheOnlyTimeout/StdinThatFails":    "it takes a failing input for its end",
-		"ErrorsAreTyped/DestroyedSandboxAbilities":     "it lists no processes of what is gone",
-		"ListsAreLazy/ErrorIsTheLastValue":             "the error has no type",
-		"SafeForConcurrentUse/OneFile":                 "files are not replaced at once",
-		"Processes/Signal":                             "signals end its processes",
-		"Shells/Close":                                 "what a shell left in the background lives on",
 	},
 }
 
