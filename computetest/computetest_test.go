@@ -22,8 +22,10 @@ var goodConfig = Config{
 	Templates: true, Snapshots: true,
 	Serve: func(port int) *compute.Command { return compute.Exec("serve", strconv.Itoa(port)) },
 	Client: func(c compute.Compute) *http.Client {
-		p, _ := compute.As[*stub.Provider](c)
-		return p.Client()
+		if p, ok := compute.As[*stub.Provider](c); ok {
+			return p.Client()
+		}
+		return &http.Client{} // a decorator has lost its way down
 	},
 	Abilities: []string{
 		"Archiver", "Dialer", "Endpointer", "EventWatcher", "Extender", "FileCreator", "FileOpener", "FileWatcher",
