@@ -6,13 +6,13 @@ import (
 	"testing"
 
 	"github.com/computekit/compute"
-	"github.com/computekit/compute/internal/fake"
+	"github.com/computekit/compute/internal/computefake"
 )
 
 func BenchmarkIntercept(b *testing.B) {
 	for _, n := range []int{0, 1, 3} {
 		b.Run(fmt.Sprintf("layers=%d", n), func(b *testing.B) {
-			sb := newSandbox(b, &fake.Compute{Label: "fake"}, layers(n)...)
+			sb := newSandbox(b, &computefake.Compute{Label: "fake"}, layers(n)...)
 			cmd := compute.Exec("true")
 			ctx := context.Background()
 			b.ReportAllocs()
@@ -29,7 +29,7 @@ func BenchmarkIntercept(b *testing.B) {
 func BenchmarkAbility(b *testing.B) {
 	for _, n := range []int{0, 1, 3} {
 		b.Run(fmt.Sprintf("layers=%d", n), func(b *testing.B) {
-			sb := newSandbox(b, &fake.Compute{Label: "fake"}, layers(n)...)
+			sb := newSandbox(b, &computefake.Compute{Label: "fake"}, layers(n)...)
 			ctx := context.Background()
 			b.ReportAllocs()
 			for b.Loop() {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/computekit/compute"
-	"github.com/computekit/compute/internal/fake"
+	"github.com/computekit/compute/internal/computefake"
 )
 
 // recorder returns an interceptor that notes what passes.
@@ -64,7 +64,7 @@ func (p proc) Attach(context.Context, io.Writer, io.Writer) error { return nil }
 func (p proc) Kill(context.Context) error                         { return nil }
 func (p proc) Signal(context.Context, compute.Signal) error       { return nil }
 func ableSandbox(t *testing.T, ins ...compute.Interceptor) compute.Sandbox {
-	return newSandbox(t, computeOf{&fake.Compute{Label: "fake"}, func(sb compute.Sandbox) compute.Sandbox { return able{sb} }}, ins...)
+	return newSandbox(t, computeOf{&computefake.Compute{Label: "fake"}, func(sb compute.Sandbox) compute.Sandbox { return able{sb} }}, ins...)
 }
 
 func newSandbox(t testing.TB, c compute.Compute, ins ...compute.Interceptor) compute.Sandbox {
@@ -75,10 +75,10 @@ func newSandbox(t testing.TB, c compute.Compute, ins ...compute.Interceptor) com
 }
 
 func TestAs(t *testing.T) {
-	sb := newSandbox(t, &fake.Compute{Label: "fake"}, pass, pass, pass)
+	sb := newSandbox(t, &computefake.Compute{Label: "fake"}, pass, pass, pass)
 	_, ok := compute.As[compute.Suspender](sb)
 	require.True(t, ok)
-	_, ok = compute.As[*fake.Sandbox](sb)
+	_, ok = compute.As[*computefake.Sandbox](sb)
 	require.True(t, ok)
 	_, ok = compute.As[compute.Dialer](sb)
 	require.False(t, ok)
@@ -89,7 +89,7 @@ func TestAs(t *testing.T) {
 }
 
 func TestAbilities(t *testing.T) {
-	sb := newSandbox(t, &fake.Compute{Label: "fake"}, pass, pass)
+	sb := newSandbox(t, &computefake.Compute{Label: "fake"}, pass, pass)
 	require.Equal(t, []string{"Suspender", "Rollbacker"}, compute.Abilities(sb))
 	require.Equal(t, []string{"FileOpener", "FileCreator", "Renamer"}, compute.Abilities(sb.Filesystem()))
 	require.Equal(t, []string{"Signaler"}, compute.Abilities(proc("x")))
@@ -111,7 +111,7 @@ func TestAbilityPassesEveryInterceptorOnce(t *testing.T) {
 
 func TestAbilityOfALayerSkipsThoseInside(t *testing.T) {
 	var log []string
-	c := computeOf{compute.Intercept(&fake.Compute{Label: "fake"}, recorder("inner", &log)),
+	c := computeOf{compute.Intercept(&computefake.Compute{Label: "fake"}, recorder("inner", &log)),
 		func(sb compute.Sandbox) compute.Sandbox { return able{sb} }}
 	sb := newSandbox(t, c, recorder("outer", &log))
 	log = nil
@@ -180,7 +180,7 @@ func (c pagesThenQuota) ListSandboxes(context.Context, *compute.ListSandboxesOpt
 func TestListingThatHasBegunIsNotBegunAgain(t *testing.T) {
 	for first, want := range []int{3, 1, 1} {
 		calls := 0
-		c := compute.Intercept(pagesThenQuota{&fake.Compute{}, &calls, first}, compute.Retry(3, 0))
+		c := compute.Intercept(pagesThenQuota{&computefake.Compute{}, &calls, first}, compute.Retry(3, 0))
 		all, err := compute.Collect(c.ListSandboxes(t.Context(), nil), 0)
 		require.ErrorIs(t, err, compute.ErrQuota)
 		require.Len(t, all, first, "nothing is yielded twice")

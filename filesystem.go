@@ -97,7 +97,7 @@ func CreateFile(ctx context.Context, fsys Filesystem, name string, perm fs.FileM
 	}
 	return &bufferedFile{flush: func(data []byte) error {
 		if err := ctx.Err(); err != nil {
-			return err
+			return &fs.PathError{Op: "close", Path: name, Err: err}
 		}
 		return fsys.WriteFile(ctx, name, data, perm)
 	}}, nil

@@ -13,13 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/computekit/compute"
-	"github.com/computekit/compute/internal/fake"
+	"github.com/computekit/compute/internal/computefake"
 )
 
 // failing returns a fake whose operations fail n times with err.
-func failing(n int, err error) (c *fake.Compute, calls *int) {
+func failing(n int, err error) (c *computefake.Compute, calls *int) {
 	calls = new(int)
-	return &fake.Compute{Label: "fake", Fail: func(string, string) error {
+	return &computefake.Compute{Label: "fake", Fail: func(string, string) error {
 		if *calls++; *calls <= n {
 			return err
 		}
@@ -122,7 +122,7 @@ func TestLog(t *testing.T) {
 
 func TestInterceptSeesEverything(t *testing.T) {
 	var ops []compute.Op
-	c := compute.Intercept(&fake.Compute{Label: "fake"}, func(ctx context.Context, op compute.Op, next func(context.Context) error) error {
+	c := compute.Intercept(&computefake.Compute{Label: "fake"}, func(ctx context.Context, op compute.Op, next func(context.Context) error) error {
 		ops = append(ops, op)
 		return next(ctx)
 	})
@@ -178,7 +178,7 @@ func TestInterceptorThatFailsACreation(t *testing.T) {
 		}
 		return fs.ErrPermission
 	}
-	c := &fake.Compute{Label: "fake"}
+	c := &computefake.Compute{Label: "fake"}
 	_, err := compute.Intercept(c, pass, refuse, pass).CreateSandbox(t.Context(), nil)
 	require.ErrorIs(t, err, fs.ErrPermission)
 	require.Empty(t, c.IDs(), "nothing is left")
@@ -200,7 +200,7 @@ func TestInterceptorThatFailsACreation(t *testing.T) {
 // A decorator must be cheap enough never to be thought about.
 func TestInterceptAllocations(t *testing.T) {
 	perLayer := func(n int) float64 {
-		sb := newSandbox(t, &fake.Compute{Label: "fake"}, layers(n)...)
+		sb := newSandbox(t, &computefake.Compute{Label: "fake"}, layers(n)...)
 		cmd := compute.Exec("true")
 		return testing.AllocsPerRun(100, func() { _, _ = sb.RunCommand(context.Background(), cmd) })
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/computekit/compute"
-	"github.com/computekit/compute/internal/fake"
+	"github.com/computekit/compute/internal/computefake"
 )
 
 func failOn(op string, err error) func(string, string) error {
@@ -26,7 +26,7 @@ func failOn(op string, err error) func(string, string) error {
 
 func TestWithSandbox(t *testing.T) {
 	boom := errors.New("boom")
-	c := &fake.Compute{Label: "fake"}
+	c := &computefake.Compute{Label: "fake"}
 	use := func(context.Context, compute.Sandbox) error { return boom }
 	require.ErrorIs(t, compute.WithSandbox(t.Context(), c, nil, use), boom)
 	require.Empty(t, c.IDs())
@@ -51,7 +51,7 @@ func TestWithSandbox(t *testing.T) {
 }
 
 func TestGetOrCreate(t *testing.T) {
-	c := &fake.Compute{Label: "fake"}
+	c := &computefake.Compute{Label: "fake"}
 	opts := &compute.CreateSandboxOptions{Metadata: map[string]string{"a": "b"}}
 	sb, created, err := compute.GetOrCreate(t.Context(), c, "key", opts)
 	require.NoError(t, err)
@@ -82,7 +82,7 @@ func TestGetOrCreate(t *testing.T) {
 }
 
 func TestGetOrCreateFailures(t *testing.T) {
-	c := &fake.Compute{Label: "fake", Fail: failOn("list sandboxes", compute.ErrUnavailable)}
+	c := &computefake.Compute{Label: "fake", Fail: failOn("list sandboxes", compute.ErrUnavailable)}
 	_, _, err := compute.GetOrCreate(t.Context(), c, "key", nil)
 	require.ErrorIs(t, err, compute.ErrUnavailable)
 	require.Empty(t, c.Created(), "a listing that fails is never a new sandbox")
@@ -118,7 +118,7 @@ func TestGetOrCreateRace(t *testing.T) {
 	const n = 8
 	var barrier sync.WaitGroup // until all have seen that there is none
 	barrier.Add(n)
-	c := &fake.Compute{Label: "fake"}
+	c := &computefake.Compute{Label: "fake"}
 	c.Fail = func(op, _ string) error {
 		if op == "create sandbox" {
 			barrier.Done()
@@ -153,7 +153,7 @@ func TestGetOrCreateRace(t *testing.T) {
 func TestWaitForStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
-		c := &fake.Compute{Label: "fake", Fail: func(op, _ string) error {
+		c := &computefake.Compute{Label: "fake", Fail: func(op, _ string) error {
 			if op == "info" {
 				asked++
 			}
@@ -207,7 +207,7 @@ func TestBranch(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := &fake.Compute{Label: "fake"}
+			c := &computefake.Compute{Label: "fake"}
 			from := newSandbox(t, c)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -236,7 +236,7 @@ func TestBranch(t *testing.T) {
 			require.ErrorContains(t, err, tt.named)
 		})
 	}
-	_, err := compute.Branch(t.Context(), &fake.Compute{}, "s", &compute.CreateSandboxOptions{Image: "i"})
+	_, err := compute.Branch(t.Context(), &computefake.Compute{}, "s", &compute.CreateSandboxOptions{Image: "i"})
 	require.ErrorIs(t, err, compute.ErrInvalid)
 }
 
@@ -255,7 +255,7 @@ func (c closing) Close() error {
 
 func TestClose(t *testing.T) {
 	var log []string
-	inner := &fake.Compute{Label: "fake"}
+	inner := &computefake.Compute{Label: "fake"}
 	c := compute.Intercept(closing{compute.Intercept(closing{inner, "b", &log}, pass), "a", &log}, pass)
 	require.EqualError(t, compute.Close(c), "a\nb")
 	require.Equal(t, []string{"a", "b"}, log, "from the outermost inwards")

@@ -8,12 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/computekit/compute"
-	"github.com/computekit/compute/internal/fake"
+	"github.com/computekit/compute/internal/computefake"
 )
 
 func TestOpen(t *testing.T) {
 	compute.Register("openfake", func(_ context.Context, u *url.URL) (compute.Compute, error) {
-		return &fake.Compute{Label: u.Host}, nil
+		return &computefake.Compute{Label: u.Host}, nil
 	})
 	require.Contains(t, compute.Schemes(), "openfake")
 	require.Panics(t, func() { compute.Register("openfake", nil) })

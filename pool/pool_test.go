@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/computekit/compute"
-	"github.com/computekit/compute/internal/fake"
+	"github.com/computekit/compute/internal/computefake"
 	"github.com/computekit/compute/pool"
 )
 
@@ -34,7 +34,7 @@ func create(t *testing.T, c compute.Compute, opts *compute.CreateSandboxOptions)
 
 func TestPool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &fake.Compute{Label: "fake"}
+		c := &computefake.Compute{Label: "fake"}
 		p := full(t, c, pool.Config{Size: 2})
 		require.Equal(t, pool.Stats{Idle: 2}, p.Stats())
 
@@ -56,7 +56,7 @@ func TestPool(t *testing.T) {
 
 func TestEmptyPoolCreatesDirectly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := full(t, &fake.Compute{Label: "fake"}, pool.Config{Size: 1, Ready: func(ctx context.Context, _ compute.Sandbox) error {
+		p := full(t, &computefake.Compute{Label: "fake"}, pool.Config{Size: 1, Ready: func(ctx context.Context, _ compute.Sandbox) error {
 			<-ctx.Done() // it never gets ready
 			return ctx.Err()
 		}})
@@ -68,7 +68,7 @@ func TestEmptyPoolCreatesDirectly(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &fake.Compute{Label: "fake"}
+		c := &computefake.Compute{Label: "fake"}
 		opts := func() *compute.CreateSandboxOptions {
 			return &compute.CreateSandboxOptions{Name: "n", Metadata: map[string]string{"k": "v"}, Ports: []int{80}}
 		}
@@ -95,7 +95,7 @@ func TestOptions(t *testing.T) {
 
 func TestReadyGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &fake.Compute{Label: "fake"}
+		c := &computefake.Compute{Label: "fake"}
 		var heard atomic.Int32
 		notReady := errors.New("not ready")
 		p := full(t, c, pool.Config{Size: 1, Backoff: time.Second,
@@ -120,7 +120,7 @@ func TestReadyGate(t *testing.T) {
 
 func TestUnhealthy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &fake.Compute{Label: "fake"}
+		c := &computefake.Compute{Label: "fake"}
 		p := full(t, c, pool.Config{Size: 2})
 		c.SetStatus("s1", compute.StatusStopped)
 		c.SetStatus("s2", compute.StatusFailed)
@@ -136,7 +136,7 @@ func TestUnhealthy(t *testing.T) {
 
 func TestMaxAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &fake.Compute{Label: "fake"}
+		c := &computefake.Compute{Label: "fake"}
 		p := full(t, c, pool.Config{Size: 1, MaxAge: time.Minute})
 		time.Sleep(time.Minute - 1)
 		synctest.Wait()
@@ -154,7 +154,7 @@ func TestBackoff(t *testing.T) {
 		var tries []time.Duration
 		start := time.Now()
 		fail := &compute.Error{Kind: compute.ErrUnavailable}
-		c := &fake.Compute{Label: "fake", Fail: func(string, string) error {
+		c := &computefake.Compute{Label: "fake", Fail: func(string, string) error {
 			if tries = append(tries, time.Since(start)/time.Second); len(tries) == 4 {
 				return &compute.Error{Kind: compute.ErrQuota, RetryAfter: time.Minute}
 			}
@@ -169,7 +169,7 @@ func TestBackoff(t *testing.T) {
 
 func TestContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := full(t, &fake.Compute{Label: "fake"}, pool.Config{Size: 1})
+		p := full(t, &computefake.Compute{Label: "fake"}, pool.Config{Size: 1})
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := p.CreateSandbox(ctx, nil)
@@ -182,7 +182,7 @@ func TestContext(t *testing.T) {
 func TestCloseReportsWhatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outage := &compute.Error{Kind: compute.ErrUnavailable}
-		c := &fake.Compute{Label: "fake", Fail: func(op, _ string) error {
+		c := &computefake.Compute{Label: "fake", Fail: func(op, _ string) error {
 			if op == "destroy sandbox" {
 				return outage
 			}
@@ -198,7 +198,7 @@ func TestCloseReportsWhatIsLeft(t *testing.T) {
 }
 
 // slow takes a minute to create, however its context ends.
-type slow struct{ *fake.Compute }
+type slow struct{ *computefake.Compute }
 
 func (s slow) CreateSandbox(ctx context.Context, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
 	time.Sleep(time.Minute)
@@ -207,7 +207,7 @@ func (s slow) CreateSandbox(ctx context.Context, opts *compute.CreateSandboxOpti
 
 func TestCloseWaitsForCreation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &fake.Compute{Label: "fake"}
+		c := &computefake.Compute{Label: "fake"}
 		p := full(t, slow{c}, pool.Config{Size: 3})
 		require.NoError(t, p.Close())
 		require.Empty(t, c.IDs())
@@ -216,7 +216,7 @@ func TestCloseWaitsForCreation(t *testing.T) {
 }
 
 func TestManyTakers(t *testing.T) {
-	c := &fake.Compute{Label: "fake"}
+	c := &computefake.Compute{Label: "fake"}
 	p := pool.New(c, pool.Config{Size: 3})
 	const n = 50
 	ids := make(chan string, n)
@@ -240,5 +240,5 @@ func TestManyTakers(t *testing.T) {
 }
 
 func TestSizeMustBePositive(t *testing.T) {
-	require.Panics(t, func() { pool.New(&fake.Compute{}, pool.Config{}) })
+	require.Panics(t, func() { pool.New(&computefake.Compute{}, pool.Config{}) })
 }

@@ -82,8 +82,11 @@ func TestCleanup(t *testing.T) {
 
 // pages returns a fetch of pages of two out of n, and counts its calls.
 func pages(n int, calls *int) func(context.Context, string) ([]int, string, error) {
-	return func(_ context.Context, cursor string) ([]int, string, error) {
+	return func(ctx context.Context, cursor string) ([]int, string, error) {
 		*calls++
+		if err := ctx.Err(); err != nil {
+			return nil, "", err
+		}
 		from, _ := strconv.Atoi(cursor)
 		var page []int
 		for i := from; i < min(from+2, n); i++ {

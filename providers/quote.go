@@ -57,7 +57,7 @@ func words(cmd *compute.Command) []string {
 	}
 	switch {
 	case cmd.Script != "":
-		w = append(w, "/bin/sh", "-c", Quote(cmd.Script))
+		w = append(w, "/bin/sh", "-c", "--", Quote(cmd.Script))
 	case strings.Contains(cmd.Args[0], "="): // env would take it for a variable
 		w = append(w, "/bin/sh", "-c", Quote(`"$0" "$@"`))
 	}

@@ -97,6 +97,8 @@ func TestShellLine(t *testing.T) {
 		"trailing comment":       {compute.Shell("echo a # ) ' }"), "a\n", 0},
 		"trailing backslash":     {compute.Shell("echo a \\"), "a \n", 0},
 		"trailing background":    {compute.Shell("echo a & wait"), "a\n", 0},
+		"script like an option":  {compute.Shell("-x 2>/dev/null; echo a"), "a\n", 0},
+		"script like a +option":  {compute.Shell("+x 2>/dev/null; echo a"), "a\n", 0},
 		"exit":                   {compute.Shell("echo a; exit 7; echo b"), "a\n", 7},
 		"unbalanced quote":       {compute.Shell("echo a\necho 'b"), "a\n", 2},
 		"unbalanced parenthesis": {compute.Shell("echo a ); echo b"), "", 2},
@@ -194,7 +196,7 @@ func FuzzShellLine(f *testing.F) {
 
 // Whatever a script is, it does not reach what surrounds it.
 func FuzzShellLineScript(f *testing.F) {
-	for _, s := range []string{"'", `"`, ")", "}", "# ", "cat <<X", "`", "$(", "\\", "; }", "done", "\n'\n", "esac", "fi;)"} {
+	for _, s := range []string{"'", `"`, ")", "}", "# ", "cat <<X", "`", "$(", "\\", "; }", "done", "\n'\n", "esac", "fi;)", "-x", "+e"} {
 		f.Add(s)
 	}
 	have := shells(f)

@@ -83,6 +83,7 @@ var reasons = []struct {
 	{"File exists", fs.ErrExist},
 	{"Is a directory", fmt.Errorf("%w: is a directory", fs.ErrInvalid)},
 	{"Not a directory", fmt.Errorf("%w: not a directory", fs.ErrInvalid)},
+	{"Invalid argument", fs.ErrInvalid},
 	{"Not a regular file", fmt.Errorf("%w: not a regular file", fs.ErrInvalid)},
 	{"File name too long", fmt.Errorf("%w: name too long", fs.ErrInvalid)},
 }
@@ -113,17 +114,25 @@ func (s *shellFS) ReadFile(ctx context.Context, name string) ([]byte, error) {
 	return data, errors.Join(err, r.Close())
 }
 
+// MkdirAll looks again when it fails: another may have been quicker, and not
+// every mkdir forgives that.
 func (s *shellFS) MkdirAll(ctx context.Context, name string, perm fs.FileMode) error {
-	_, err := s.call(ctx, "mkdir", name, `[ -d "$1" ] || mkdir -p -m "$2" -- "$1"`, octal(perm))
+	_, err := s.call(ctx, "mkdir", name, `[ -d "$1" ] || mkdir -p -m "$2" -- "$1" || [ -d "$1" ]`, octal(perm))
 	return err
 }
+
+// removeScript refuses the working directory by whatever name, and what it is in.
+const removeScript = `if [ -d "$1" ] && ! [ -L "$1" ]; then
+d=$(cd -P -- "$1" 2>/dev/null && pwd -P && echo x) && case $(pwd -P)/ in "${d%?x}"/*) no "Invalid argument";; esac
+fi
+rm -rf -- "$1"`
 
 func (s *shellFS) RemoveAll(ctx context.Context, name string) error {
 	base := path.Base(name)
 	if c := path.Clean(name); c == "/" || c == "." || c == ".." || base == "." || base == ".." || strings.HasSuffix(c, "/..") {
 		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrInvalid}
 	}
-	_, err := s.call(ctx, "remove", strings.TrimRight(name, "/"), `rm -rf -- "$1"`)
+	_, err := s.call(ctx, "remove", strings.TrimRight(name, "/"), removeScript)
 	return err
 }
 

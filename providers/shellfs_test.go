@@ -19,8 +19,14 @@ import (
 	"github.com/computekit/compute/providers"
 )
 
-// eachShellFS runs f on files over every shell, with and without Stdin.
+// eachShellFS runs f on files over every shell.
 func eachShellFS(t *testing.T, f func(t *testing.T, fsys compute.Filesystem, dir string)) {
+	t.Helper()
+	eachShell(t, func(t *testing.T, r lineRunner) { f(t, providers.ShellFilesystem(r), r.dir) })
+}
+
+// eachWayToWrite also does so where there is no Stdin.
+func eachWayToWrite(t *testing.T, f func(t *testing.T, fsys compute.Filesystem, dir string)) {
 	t.Helper()
 	eachShell(t, func(t *testing.T, r lineRunner) {
 		t.Run("stdin", func(t *testing.T) {
@@ -78,7 +84,7 @@ func TestShellFSNames(t *testing.T) {
 
 func TestShellFSBytes(t *testing.T) {
 	sizes := []int{0, 1, 2, 3, 24 << 10, 72 << 10, 72<<10 + 1, 128 << 10, 1<<20 + 7}
-	eachShellFS(t, func(t *testing.T, fsys compute.Filesystem, _ string) {
+	eachWayToWrite(t, func(t *testing.T, fsys compute.Filesystem, _ string) {
 		for _, n := range sizes {
 			data := someBytes(n)
 			require.NoError(t, fsys.WriteFile(t.Context(), "f", data, 0o600))
@@ -108,7 +114,7 @@ type iotestHalf struct{ r io.Reader }
 func (h iotestHalf) Read(p []byte) (int, error) { return h.r.Read(p[:(len(p)+1)/2]) }
 
 func TestShellFSErrors(t *testing.T) {
-	eachShellFS(t, func(t *testing.T, fsys compute.Filesystem, dir string) {
+	eachWayToWrite(t, func(t *testing.T, fsys compute.Filesystem, dir string) {
 		ctx := t.Context()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), []byte("old"), 0o644))
 		require.NoError(t, os.Mkdir(filepath.Join(dir, "dir"), 0o755))
@@ -198,6 +204,25 @@ func TestShellFSRemoveRefuses(t *testing.T) {
 	}
 }
 
+func TestShellFSRemoveRefusesWhereItIs(t *testing.T) {
+	eachShell(t, func(t *testing.T, r lineRunner) {
+		top := r.dir
+		r.dir = filepath.Join(top, "a b\n", "-n")
+		require.NoError(t, os.MkdirAll(filepath.Join(r.dir, "below"), 0o755))
+		require.NoError(t, os.MkdirAll(r.dir+"x", 0o755))
+		require.NoError(t, os.Symlink(r.dir, filepath.Join(top, "link")))
+		fsys := providers.ShellFilesystem(r)
+		for _, name := range []string{r.dir, r.dir + "/", "../-n", filepath.Dir(r.dir), top + "/link/../-n"} {
+			require.ErrorIs(t, fsys.RemoveAll(t.Context(), name), fs.ErrInvalid, "%q", name)
+		}
+		require.DirExists(t, filepath.Join(r.dir, "below"))
+		for _, name := range []string{"below", r.dir + "x", top + "/link"} {
+			require.NoError(t, fsys.RemoveAll(t.Context(), name), "%q", name)
+		}
+		require.DirExists(t, r.dir)
+	})
+}
+
 func TestShellFSLinks(t *testing.T) {
 	eachShellFS(t, func(t *testing.T, fsys compute.Filesystem, dir string) {
 		ctx := t.Context()
@@ -235,7 +260,7 @@ func TestShellFSLinks(t *testing.T) {
 }
 
 func TestShellFSPerms(t *testing.T) {
-	eachShellFS(t, func(t *testing.T, fsys compute.Filesystem, dir string) {
+	eachWayToWrite(t, func(t *testing.T, fsys compute.Filesystem, dir string) {
 		ctx := t.Context()
 		for _, perm := range []fs.FileMode{0o777, 0o600, 0o444, 0o000} {
 			require.NoError(t, fsys.WriteFile(ctx, "f", nil, perm))
@@ -269,7 +294,7 @@ func TestShellFSRename(t *testing.T) {
 }
 
 func TestShellFSGivesUp(t *testing.T) {
-	eachShellFS(t, func(t *testing.T, fsys compute.Filesystem, dir string) {
+	eachWayToWrite(t, func(t *testing.T, fsys compute.Filesystem, dir string) {
 		require.NoError(t, fsys.WriteFile(t.Context(), "f", []byte("old"), 0o600))
 		ctx, cancel := context.WithCancel(t.Context())
 		w, err := compute.CreateFile(ctx, fsys, "f", 0o600)

@@ -28,7 +28,7 @@ tmp=$d.compute-$2
 `
 	beginScript = placeScript + `if [ -d "$t" ]; then no "Is a directory"; fi
 if [ -e "$t" ] && ! [ -f "$t" ]; then no "Not a regular file"; fi
-[ -d "$d" ] || mkdir -p -- "$d" || exit 1
+[ -d "$d" ] || mkdir -p -- "$d" || [ -d "$d" ] || exit 1
 umask 077
 `
 	streamScript = beginScript + `base64 -d > "$tmp" || exit 1
@@ -167,7 +167,10 @@ func (w *shellWriter) Close() error {
 }
 
 func (w *shellWriter) finish() error {
-	ended := w.ctx.Err()
+	var ended error
+	if err := w.ctx.Err(); err != nil {
+		ended = &fs.PathError{Op: "close", Path: w.shown, Err: err}
+	}
 	_ = w.pipe.CloseWithError(ended) // nil is the end of the file; it always succeeds
 	err := errors.Join(ended, <-w.done)
 	if err == nil {

@@ -5,12 +5,12 @@ import (
 	"testing"
 
 	"github.com/computekit/compute"
-	"github.com/computekit/compute/internal/fake"
+	"github.com/computekit/compute/internal/computefake"
 	"github.com/computekit/compute/router"
 )
 
 func BenchmarkGetSandbox(b *testing.B) {
-	c := router.Fallback(&fake.Compute{Label: "a"}, &fake.Compute{Label: "b"})
+	c := router.Fallback(&computefake.Compute{Label: "a"}, &computefake.Compute{Label: "b"})
 	sb, err := c.CreateSandbox(b.Context(), nil)
 	if err != nil {
 		b.Fatal(err)
@@ -24,7 +24,7 @@ func BenchmarkGetSandbox(b *testing.B) {
 }
 
 func BenchmarkListSandboxes(b *testing.B) {
-	c := router.RoundRobin(&fake.Compute{Label: "a"}, &fake.Compute{Label: "b"}, &fake.Compute{Label: "c"})
+	c := router.RoundRobin(&computefake.Compute{Label: "a"}, &computefake.Compute{Label: "b"}, &computefake.Compute{Label: "c"})
 	for range 300 {
 		if _, err := c.CreateSandbox(b.Context(), nil); err != nil {
 			b.Fatal(err)

@@ -5,12 +5,14 @@
 // "runloop:dbx_123". So later calls, from other programs too, go to that
 // provider and to no other, and nothing has to be remembered.
 //
-// An ID that begins with no provider's name is not found; even destroying it is
-// an error, since a provider that the router does not know may have it.
+// An ID that begins with no provider's name is not found. To destroy or delete
+// it is an error, too, matching [compute.ErrInvalid]: it may belong to a provider
+// that this router does not know.
+//
+// In errors and descriptions the Provider is the router, and the ID says the rest.
 package router
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +31,8 @@ import (
 //
 // Options may name a template, snapshot or volume by its ID: then only the
 // provider that has it is asked. A template may be named without an ID: then a
-// provider that says that it has none of that name is passed over.
+// provider that says that it has none of that name is passed over, and the first
+// that has one is taken, whoever has the newest.
 //
 // Fallback panics if there are no cs, or if two have the same name; see [Named].
 func Fallback(cs ...compute.Compute) compute.Compute { return newRouter("fallback", cs, false) }
@@ -61,13 +64,14 @@ type router struct {
 // member is one of the providers, by the name it has in IDs.
 type member struct {
 	compute.Compute
-	name string
+	name   string
+	router string // the router's name
 }
 
 func newRouter(kind string, cs []compute.Compute, rotate bool) compute.Compute {
 	r := &router{name: kind, rotate: rotate}
 	for _, c := range cs {
-		r.add(&member{c, c.Name()})
+		r.add(newMember(c, r.name))
 	}
 	if len(cs) == 0 {
 		panic("router: no providers")
@@ -147,11 +151,12 @@ func (r *router) split(id string) (*member, string) {
 	return nil, id
 }
 
-// find is split for an ID that must name a member.
-func (r *router) find(op, id string) (*member, string, error) {
+// find is split for an ID that must name a member, or else the error is of the
+// given kind.
+func (r *router) find(op, id string, kind error) (*member, string, error) {
 	m, own := r.split(id)
 	if m == nil {
-		return nil, "", &compute.Error{Op: op, Provider: r.name, ID: id, Kind: compute.ErrNotFound,
+		return nil, "", &compute.Error{Op: op, Provider: r.name, ID: id, Kind: kind,
 			Err: errors.New("the ID names none of the providers")}
 	}
 	return m, own, nil
@@ -159,7 +164,17 @@ func (r *router) find(op, id string) (*member, string, error) {
 
 // at runs an operation on what an ID names.
 func (r *router) at(op, id string, do func(m *member, own string) error) error {
-	m, own, err := r.find(op, id)
+	m, own, err := r.find(op, id, compute.ErrNotFound)
+	if err != nil {
+		return err
+	}
+	return m.routed(do(m, own))
+}
+
+// remove is at for what may be gone, but must not be taken for gone if another
+// provider may have it.
+func (r *router) remove(op, id string, do func(m *member, own string) error) error {
+	m, own, err := r.find(op, id, compute.ErrInvalid)
 	if err != nil {
 		return err
 	}
@@ -204,39 +219,10 @@ func (r *router) failed(op string, errs []error) error {
 	if len(errs) == 1 {
 		return errs[0]
 	}
-	err := errors.Join(errs...)
-	return &compute.Error{Op: op, Provider: r.name, NothingDone: compute.NothingDone(err), Err: err}
+	all := &compute.Error{Op: op, Provider: r.name, Err: errors.Join(errs...)}
+	all.NothingDone = compute.NothingDone(all.Err)
+	if last, ok := errors.AsType[*compute.Error](errs[len(errs)-1]); ok {
+		all.ID = last.ID // only the last can have left something
+	}
+	return all
 }
-
-func (m *member) qualify(id string) string {
-	if id == "" {
-		return ""
-	}
-	return m.name + ":" + id
-}
-
-// routed returns a member's error as the router's: it says whose it is, and an ID
-// in it can be given to the router.
-func (m *member) routed(err error) error {
-	e, ok := errors.AsType[*compute.Error](err)
-	if err == nil {
-		return nil
-	}
-	if !ok {
-		return fmt.Errorf("%s: %w", m.name, err)
-	}
-	own := *e
-	own.ID, own.Provider = m.qualify(e.ID), cmp.Or(e.Provider, m.name)
-	if err != error(e) { //nolint:errorlint // is it e itself? What is around it must not be lost
-		own.Kind, own.Err = nil, err
-		return &own
-	}
-	return &routedError{&own, e}
-}
-
-// routedError is a member's error in the router's words. The original is there
-// too, for callers that look for it and not for its like.
-type routedError struct{ own, original *compute.Error }
-
-func (e *routedError) Error() string   { return e.own.Error() }
-func (e *routedError) Unwrap() []error { return []error{e.own, e.original} }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/computekit/compute"
-	"github.com/computekit/compute/internal/fake"
+	"github.com/computekit/compute/internal/computefake"
 	"github.com/computekit/compute/router"
 )
 
@@ -23,7 +23,9 @@ func failOn(op string, err error) func(string, string) error {
 	}
 }
 
-func two() (a, b *fake.Compute) { return &fake.Compute{Label: "a"}, &fake.Compute{Label: "b"} }
+func two() (a, b *computefake.Compute) {
+	return &computefake.Compute{Label: "a"}, &computefake.Compute{Label: "b"}
+}
 
 func create(t *testing.T, c compute.Compute, opts *compute.CreateSandboxOptions) compute.Sandbox {
 	t.Helper()
@@ -102,7 +104,8 @@ func TestErrorsKeepWhatIsAroundThem(t *testing.T) {
 	e, ok := errors.AsType[*compute.Error](err)
 	require.True(t, ok)
 	require.Equal(t, "a:x", e.ID)
-	require.Equal(t, "a", e.Provider)
+	require.Equal(t, "fallback", e.Provider)
+	require.ErrorContains(t, err, "a: ")
 }
 
 func TestRoundRobin(t *testing.T) {
@@ -128,12 +131,12 @@ func TestSandboxes(t *testing.T) {
 	info, err := again.Info(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "b:s1", info.ID)
-	require.Equal(t, "b", info.Provider)
+	require.Equal(t, "fallback", info.Provider)
 
 	_, err = c.GetSandbox(t.Context(), "a:s1")
 	require.ErrorIs(t, err, compute.ErrNotFound)
 	for _, id := range []string{"s1", "", "zz:s1", "b", ":s1", "B:s1"} {
-		require.ErrorIs(t, c.DestroySandbox(t.Context(), id), compute.ErrNotFound, id)
+		require.ErrorIs(t, c.DestroySandbox(t.Context(), id), compute.ErrInvalid, id)
 		_, err = c.GetSandbox(t.Context(), id)
 		require.ErrorIs(t, err, compute.ErrNotFound, id)
 	}
@@ -149,7 +152,7 @@ func TestAbilities(t *testing.T) {
 	sb := create(t, c, nil)
 	require.ElementsMatch(t, []string{"Suspender", "Rollbacker"}, compute.Abilities(sb))
 	require.NoError(t, compute.Suspend(t.Context(), sb))
-	inner, ok := compute.As[*fake.Sandbox](sb)
+	inner, ok := compute.As[*computefake.Sandbox](sb)
 	require.True(t, ok)
 	require.Equal(t, "s1", inner.ID())
 	info, err := compute.WaitForStatus(t.Context(), sb, compute.StatusSuspended)
@@ -215,7 +218,7 @@ func TestMisuse(t *testing.T) {
 
 func TestNested(t *testing.T) {
 	a, b := two()
-	c := router.Fallback(router.RoundRobin(a, b), router.Named("more", &fake.Compute{Label: "a"}))
+	c := router.Fallback(router.RoundRobin(a, b), router.Named("more", &computefake.Compute{Label: "a"}))
 	sb := create(t, c, nil)
 	require.Equal(t, "roundrobin:a:s1", sb.ID())
 	require.NoError(t, c.DestroySandbox(t.Context(), sb.ID()))

@@ -54,7 +54,7 @@ func (r *router) ownOptions(op string, opts *compute.CreateSandboxOptions) (only
 		ids = append(ids, &c.Mounts[i].Volume)
 	}
 	for _, id := range ids {
-		m, rest, err := r.find(op, *id)
+		m, rest, err := r.find(op, *id, compute.ErrNotFound)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -73,7 +73,7 @@ func (m *member) create(ctx context.Context, opts *compute.CreateSandboxOptions,
 	if byName && opts != nil && opts.Template != "" {
 		t, err := m.GetTemplate(ctx, opts.Template)
 		if err != nil {
-			return nil, true, err
+			return nil, true, m.asked(opts.Template, err)
 		}
 		own := *opts
 		own.Template, opts = t.ID, &own
@@ -117,7 +117,7 @@ func (r *router) ListSandboxes(ctx context.Context, opts *compute.ListSandboxesO
 }
 
 func (r *router) DestroySandbox(ctx context.Context, id string) error {
-	return r.at("destroy sandbox", id, func(m *member, own string) error { return m.DestroySandbox(ctx, own) })
+	return r.remove("destroy sandbox", id, func(m *member, own string) error { return m.DestroySandbox(ctx, own) })
 }
 
 // sandbox returns a member's sandbox as the router's.
@@ -151,7 +151,7 @@ func (m *member) info(info *compute.SandboxInfo) *compute.SandboxInfo {
 		return nil
 	}
 	own := *info
-	own.ID = m.qualify(info.ID)
+	own.ID, own.Provider = m.qualify(info.ID), m.router
 	return &own
 }
 
@@ -175,7 +175,7 @@ type rollbacker struct{ s *sandbox }
 func (a rollbacker) Rollback(ctx context.Context, snapshotID string) error {
 	own, found := strings.CutPrefix(snapshotID, a.s.m.name+":")
 	if !found {
-		return providers.NotFound("rollback", a.s.m.name, snapshotID)
+		return providers.NotFound("rollback", a.s.m.router, snapshotID) // of others there can be none here
 	}
 	return a.s.m.routed(compute.Rollback(ctx, a.s.Sandbox, own))
 }

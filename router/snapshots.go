@@ -11,7 +11,7 @@ import (
 
 func (m *member) snapshot(s *compute.Snapshot) *compute.Snapshot {
 	own := *s
-	own.ID, own.SandboxID = m.qualify(s.ID), m.qualify(s.SandboxID)
+	own.ID, own.SandboxID, own.Provider = m.qualify(s.ID), m.qualify(s.SandboxID), m.router
 	return &own
 }
 
@@ -49,7 +49,7 @@ func (r *router) ListSnapshots(ctx context.Context, opts *compute.ListSnapshotsO
 		own = *opts
 	}
 	if own.SandboxID != "" {
-		m, id, err := r.find("list snapshots", own.SandboxID)
+		m, id, err := r.find("list snapshots", own.SandboxID, compute.ErrNotFound)
 		if err != nil {
 			return providers.Fail[*compute.Snapshot](err)
 		}
@@ -64,5 +64,5 @@ func (r *router) ListSnapshots(ctx context.Context, opts *compute.ListSnapshotsO
 }
 
 func (r *router) DeleteSnapshot(ctx context.Context, id string) error {
-	return r.at("delete snapshot", id, func(m *member, own string) error { return m.DeleteSnapshot(ctx, own) })
+	return r.remove("delete snapshot", id, func(m *member, own string) error { return m.DeleteSnapshot(ctx, own) })
 }

@@ -13,7 +13,7 @@ import (
 
 func (m *member) template(t *compute.Template) *compute.Template {
 	own := *t
-	own.ID = m.qualify(t.ID)
+	own.ID, own.Provider = m.qualify(t.ID), m.router
 	return &own
 }
 
@@ -44,7 +44,9 @@ func (r *router) GetTemplate(ctx context.Context, idOrName string) (t *compute.T
 	if m, own := r.split(idOrName); m != nil {
 		return t, m.routed(get(m, own))
 	}
-	err = r.try(ctx, "get template", slices.Values(r.members), absent, func(m *member) error { return get(m, idOrName) })
+	err = r.try(ctx, "get template", slices.Values(r.members), absent, func(m *member) error {
+		return m.asked(idOrName, get(m, idOrName))
+	})
 	return t, err
 }
 
@@ -65,7 +67,7 @@ func (r *router) ListTemplates(ctx context.Context, opts *compute.ListTemplatesO
 }
 
 func (r *router) DeleteTemplate(ctx context.Context, id string) error {
-	return r.at("delete template", id, func(m *member, own string) error { return m.DeleteTemplate(ctx, own) })
+	return r.remove("delete template", id, func(m *member, own string) error { return m.DeleteTemplate(ctx, own) })
 }
 
 // logs is the router of members of which some keep build logs.

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/computekit/compute"
-	"github.com/computekit/compute/internal/fake"
+	"github.com/computekit/compute/internal/computefake"
 	"github.com/computekit/compute/providers"
 	"github.com/computekit/compute/router"
 )
@@ -49,7 +49,7 @@ func TestTemplates(t *testing.T) {
 	_, err = c.GetTemplate(t.Context(), "both")
 	require.ErrorIs(t, err, compute.ErrUnavailable, "a may have it")
 	require.NoError(t, c.DeleteTemplate(t.Context(), "b:t1"))
-	require.ErrorIs(t, c.DeleteTemplate(t.Context(), "t1"), compute.ErrNotFound)
+	require.ErrorIs(t, c.DeleteTemplate(t.Context(), "t1"), compute.ErrInvalid)
 }
 
 func TestCreateFromTemplate(t *testing.T) {
@@ -74,7 +74,7 @@ func TestCreateFromTemplate(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			a, b := two()
-			for _, c := range []*fake.Compute{a, b, b} {
+			for _, c := range []*computefake.Compute{a, b, b} {
 				name := "both"
 				if _, err := c.GetTemplate(t.Context(), name); err == nil {
 					name = "only"
@@ -125,7 +125,7 @@ func TestSnapshots(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "a:", branch.ID()[:2])
 	require.NoError(t, c.DeleteSnapshot(t.Context(), snap.ID))
-	require.ErrorIs(t, c.DeleteSnapshot(t.Context(), "n1"), compute.ErrNotFound)
+	require.ErrorIs(t, c.DeleteSnapshot(t.Context(), "n1"), compute.ErrInvalid)
 }
 
 func TestListsSkipUnsupported(t *testing.T) {
@@ -143,7 +143,7 @@ func TestListsSkipUnsupported(t *testing.T) {
 }
 
 // withVolumes has one volume and a build log.
-type withVolumes struct{ *fake.Compute }
+type withVolumes struct{ *computefake.Compute }
 
 func (w withVolumes) CreateVolume(_ context.Context, opts *compute.CreateVolumeOptions) (*compute.Volume, error) {
 	return &compute.Volume{ID: "v1", Name: opts.Name}, nil

@@ -13,7 +13,7 @@ type volumes struct{ router *router }
 
 func (m *member) volume(v *compute.Volume) *compute.Volume {
 	own := *v
-	own.ID = m.qualify(v.ID)
+	own.ID, own.Provider = m.qualify(v.ID), m.router
 	return &own
 }
 
@@ -52,7 +52,7 @@ func (a volumes) ListVolumes(ctx context.Context) iter.Seq2[*compute.Volume, err
 }
 
 func (a volumes) DeleteVolume(ctx context.Context, id string) error {
-	return a.router.at("delete volume", id, func(m *member, own string) error {
+	return a.router.remove("delete volume", id, func(m *member, own string) error {
 		return compute.DeleteVolume(ctx, m.Compute, own)
 	})
 }

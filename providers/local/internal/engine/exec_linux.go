@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
@@ -25,7 +27,8 @@ const (
 // killed, and the error is ctx's cause.
 //
 // A read from cmd.Stdin that is under way when the command ends is not waited
-// for.
+// for. If cmd.Stdout and cmd.Stderr are the same, it is written to by one
+// goroutine at a time.
 func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
 	c, files, err := b.begin(ctx, cmd)
 	if err != nil {
@@ -38,11 +41,38 @@ func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
 		r.feed(files[0], cmd.Stdin)
 		files = files[1:]
 	}
-	r.pump(files[0], cmd.Stdout)
-	r.pump(files[1], cmd.Stderr)
+	stdout, stderr := outputs(cmd)
+	r.pump(files[0], stdout)
+	r.pump(files[1], stderr)
 	exit, err := r.wait(ctx)
 	r.drain(files)
 	return exit, errors.Join(err, r.writeErr)
+}
+
+// outputs returns the command's writers. If they are the same, its writes
+// come one at a time, as with os/exec.
+func outputs(cmd Command) (io.Writer, io.Writer) {
+	if cmd.Stdout == nil || !same(cmd.Stdout, cmd.Stderr) {
+		return cmd.Stdout, cmd.Stderr
+	}
+	w := &lockedWriter{w: cmd.Stdout}
+	return w, w
+}
+
+func same(a, b io.Writer) (equal bool) {
+	defer func() { _ = recover() }() // types that cannot be compared
+	return a == b
+}
+
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }
 
 // begin has the command started and returns the files of its streams.
@@ -108,15 +138,41 @@ func (r *run) pump(f *os.File, w io.Writer) {
 		buf := make([]byte, 32<<10)
 		for {
 			n, err := f.Read(buf)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				// That is about this goroutine's turn, too: what the pipe
+				// holds already was written in time.
+				n, err = readNow(f, buf)
+			}
 			if n > 0 {
 				w = r.write(w, buf[:n])
 			}
-			if err != nil {
+			if err != nil || r.overdue() {
 				return
 			}
 			r.extend(f)
 		}
 	})
+}
+
+// readNow reads what is there, whatever the deadline. It fails when there is
+// nothing.
+func readNow(f *os.File, buf []byte) (n int, err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	failed := raw.Control(func(fd uintptr) { n, err = unix.Read(int(fd), buf) })
+	if n <= 0 && err == nil {
+		err = io.EOF
+	}
+	return max(n, 0), errors.Join(failed, err)
+}
+
+// overdue reports that the command has exited so long ago that what still
+// comes is not its output.
+func (r *run) overdue() bool {
+	at := r.exited.Load()
+	return at != 0 && time.Since(time.Unix(0, at)) > drainMax
 }
 
 func (r *run) write(w io.Writer, p []byte) io.Writer {

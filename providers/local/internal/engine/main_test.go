@@ -28,6 +28,9 @@ func sharedState(t testing.TB) string {
 }
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(startedBy); dir != "" {
+		startAndHang(dir)
+	}
 	code := m.Run()
 	if state.dir != "" {
 		_ = tree.RemovePath("/", state.dir[1:])

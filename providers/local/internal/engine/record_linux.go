@@ -147,8 +147,15 @@ func shutdownUnseen(ctx context.Context, dir string) error {
 		return err
 	}
 	defer c.close()
-	_, err = c.reply()
-	return err
+	if _, err := c.reply(); err != nil {
+		return err
+	}
+	// The kernel ends the connection when it ends init.
+	_, _ = c.reply()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 func awaitEnd(ctx context.Context, pidfd int) error {

@@ -54,7 +54,7 @@ func (s *server) write(c wire.Conn, r *wire.Request) {
 	}
 	s.gate.enter()
 	defer s.gate.leave()
-	reply(c, w.commit(r.Mode))
+	reply(c, w.commit(commit.Mode))
 }
 
 // A newFile is a file under a temporary name beside its place.

@@ -98,6 +98,7 @@ type step struct {
 // prepare does everything that needs the privileges which init then drops.
 func prepare(config *wire.Config, mounts []*os.File) (*server, error) {
 	s := newServer(config)
+	unix.Umask(0o022) // the host program's own is its own matter
 	steps := []step{
 		{"closing inherited files", closeInherited},
 		{"assembling the root", func() error { return assembleRoot(config, mounts) }},

@@ -41,22 +41,19 @@ func assembleRoot(config *wire.Config, mounts []*os.File) error {
 // openSources returns detached mounts of the sandbox's directory, of the
 // layers and of the host's directories, in this order. A host that is root
 // has made them already, since init as another user could not reach them.
-func openSources(config *wire.Config, mounts []*os.File) ([]int, error) {
-	var fds []int
+func openSources(config *wire.Config, mounts []*os.File) ([]*os.File, error) {
 	if config.Fds {
-		for _, m := range mounts {
-			fds = append(fds, int(m.Fd()))
-		}
-		return fds, nil
+		return mounts, nil
 	}
+	var files []*os.File
 	for _, path := range Sources(config) {
 		fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 		if err != nil {
 			return nil, fmt.Errorf("open_tree of %s: %w", path, err)
 		}
-		fds = append(fds, fd)
+		files = append(files, os.NewFile(uintptr(fd), path))
 	}
-	return fds, nil
+	return files, nil
 }
 
 // Sources lists the host paths that an init mounts, in their order.
@@ -89,7 +86,8 @@ func enterScratch() error {
 func layerName(i int) string { return "l" + strconv.Itoa(i) }
 func hostName(i int) string  { return "h" + strconv.Itoa(i) }
 
-func placeSources(config *wire.Config, fds []int) error {
+func placeSources(config *wire.Config, mounts []*os.File) error {
+	defer wire.CloseAll(mounts)
 	names := []string{"b"}
 	for i := range config.Layers {
 		names = append(names, layerName(i))
@@ -99,17 +97,16 @@ func placeSources(config *wire.Config, fds []int) error {
 			names = append(names, hostName(i))
 		}
 	}
-	if len(names) != len(fds) {
-		return fmt.Errorf("%d mounts came where %d are needed", len(fds), len(names))
+	if len(names) != len(mounts) {
+		return fmt.Errorf("%d mounts came where %d are needed", len(mounts), len(names))
 	}
 	for i, name := range names {
 		if err := os.Mkdir(name, 0o755); err != nil {
 			return err
 		}
-		if err := unix.MoveMount(fds[i], "", unix.AT_FDCWD, name, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		if err := unix.MoveMount(int(mounts[i].Fd()), "", unix.AT_FDCWD, name, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 			return fmt.Errorf("move_mount: %w", err)
 		}
-		_ = unix.Close(fds[i])
 	}
 	return os.Mkdir("r", 0o755)
 }
@@ -211,9 +208,17 @@ var (
 	hidden = []string{"kcore", "keys", "key-users", "kmsg", "timer_list", "timer_stats", "sched_debug",
 		"kpagecount", "kpageflags", "kpagecgroup", "kallsyms", "modules", "vmallocinfo", "slabinfo",
 		"interrupts", "iomem", "ioports", "latency_stats", "sysrq-trigger"}
-	hiddenDirs = []string{"acpi", "scsi", "asound", "driver", "tty"}
+	hiddenDirs = []string{"acpi", "scsi", "asound"}
 	readOnly   = []string{"sys", "irq", "bus", "fs"}
 )
+
+// closed reports that a file of /proc needs no hiding: it is not there, or
+// only the host's root may use it, who is nobody here.
+func closed(path string) bool {
+	var st unix.Stat_t
+	err := unix.Stat(path, &st)
+	return err == unix.ENOENT || err == nil && st.Mode&0o007 == 0
+}
 
 func mountProc() error {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
@@ -221,8 +226,10 @@ func mountProc() error {
 		return fmt.Errorf("%s: %w", ErrMountProc, err)
 	}
 	for _, name := range hidden {
-		if err := unix.Mount("/dev/null", "r/proc/"+name, "", unix.MS_BIND, ""); err != nil && err != unix.ENOENT {
-			return fmt.Errorf("hiding /proc/%s: %w", name, err)
+		if path := "r/proc/" + name; !closed(path) {
+			if err := unix.Mount("/dev/null", path, "", unix.MS_BIND, ""); err != nil {
+				return fmt.Errorf("hiding /proc/%s: %w", name, err)
+			}
 		}
 	}
 	for _, name := range hiddenDirs {

@@ -9,31 +9,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// untouched are the signals whose disposition stays: the first two cannot be
+// changed, the runtime interrupts its own threads with SIGURG, to which one
+// too many does nothing, and the default of the others is harmless to init.
+// SIGCHLD must not be ignored, or there would be nothing to wait for.
+var untouched = map[unix.Signal]bool{
+	unix.SIGKILL: true, unix.SIGSTOP: true, unix.SIGURG: true, unix.SIGCHLD: true,
+	unix.SIGCONT: true, unix.SIGTSTP: true, unix.SIGTTIN: true, unix.SIGTTOU: true,
+}
+
 // shield makes init untouchable for the commands: not dumpable, so that its
 // memory and its /proc entries are closed, and deaf to signals.
 //
-// The kernel drops every signal to the init of a pid namespace that init does
-// not handle. Go's runtime handles nearly all, and would end the process on
-// many, so the handlers go. SIGURG stays: the runtime interrupts its own
-// threads with it, and one too many does nothing.
+// Go's runtime handles nearly all signals, and ends the process on many of
+// them. The kernel promises to drop what the init of a pid namespace leaves
+// at its default, but that is not enough: if the main thread happens to block
+// a signal, as the runtime does around fork and clone, the kernel keeps it,
+// gives it to another thread, and that one dies of it with all the process.
+// So they are ignored, which holds in that case too. Commands do not inherit
+// that, since the runtime resets what it knows it once handled.
 func shield() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return err
 	}
-	for sig := 1; sig <= 64; sig++ {
-		if unix.Signal(sig) == unix.SIGURG || unix.Signal(sig) == unix.SIGKILL || unix.Signal(sig) == unix.SIGSTOP {
+	for sig := unix.Signal(1); sig <= 64; sig++ {
+		if untouched[sig] {
 			continue
 		}
-		if err := defaultAction(sig); err != nil {
+		if err := ignore(sig); err != nil {
 			return err
 		}
 	}
 	return dropStdio()
 }
 
-// defaultAction goes past os/signal, which would leave a handler in place.
-func defaultAction(sig int) error {
-	var action [4]uint64 // struct sigaction of the kernel: all zero is SIG_DFL
+// ignore goes past os/signal, which knows only some signals and would have
+// commands inherit the disposition.
+func ignore(sig unix.Signal) error {
+	action := [4]uint64{1} // struct sigaction of the kernel, SIG_IGN
 	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig),
 		uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
 	if errno != 0 {

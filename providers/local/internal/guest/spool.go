@@ -63,8 +63,11 @@ func (s *spool) trim(total int64) {
 	if total > spoolTotal {
 		limit = spoolFloor
 	}
-	for s.end-s.start > limit && len(s.chunks) > 1 {
+	for len(s.chunks) > 1 {
 		n := int64(len(s.chunks[0]))
+		if s.end-s.start-n < limit {
+			return
+		}
 		s.chunks = s.chunks[1:]
 		s.start += n
 		count(-n)

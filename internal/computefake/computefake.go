@@ -1,6 +1,6 @@
-// Package fake is a [compute.Compute] for the tests of what wraps one. It keeps
+// Package computefake is a [compute.Compute] for the tests of what wraps one. It keeps
 // names, runs nothing, and fails when told to.
-package fake
+package computefake
 
 import (
 	"context"
