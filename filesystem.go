@@ -18,7 +18,8 @@ import (
 //
 // Errors about a name are of type [*fs.PathError] and match [fs.ErrNotExist],
 // [fs.ErrExist], [fs.ErrPermission] or [fs.ErrInvalid] where that is the
-// reason. A name that is empty or holds a NUL byte is invalid.
+// reason. A name is invalid if it is empty, holds a NUL byte, or is used for
+// what it is not: a directory as a file, a file as a directory.
 type Filesystem interface {
 	// ReadFile returns the content of a regular file.
 	ReadFile(ctx context.Context, name string) ([]byte, error)

@@ -82,7 +82,8 @@ type Command struct {
 
 	// Stdin is the command's input; nil is empty input. It is read ahead: what
 	// was read and not used is lost. A Read that blocks for ever holds up
-	// nothing but itself.
+	// nothing but itself. If a Read fails, the command is killed and the
+	// failure returned: half an input must not pass for a whole one.
 	Stdin io.Reader
 
 	// OpenStdin leaves the input of a background process open, to be written

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
@@ -37,9 +38,9 @@ func (s *Sandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*comput
 	if exit.Signal != 0 {
 		res.ExitCode, res.Signal = 128+exit.Signal, compute.Signal(exit.Signal)
 	}
-	err = s.judge(ctx, op, cmd, x.out, res, err)
+	err = s.judge(ctx, op, &x, res, err)
 	x.out.Close(res)
-	if err != nil && ctx.Err() == nil && x.out.Err() == nil && !errors.Is(err, compute.ErrUnavailable) {
+	if err != nil && ctx.Err() == nil && x.broken() == nil && !errors.Is(err, compute.ErrUnavailable) {
 		return nil, err // it did not run
 	}
 	return res, err
@@ -49,7 +50,7 @@ func (s *Sandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*comput
 func (s *Sandbox) command(cmd *compute.Command) engine.Command {
 	c := engine.Command{Argv: cmd.Args, Dir: cmd.Dir, User: cmd.User}
 	if cmd.Script != "" {
-		c.Argv = []string{"/bin/sh", "-c", cmd.Script}
+		c.Argv = []string{"/bin/sh", "-c", "--", cmd.Script}
 	}
 	if c.User == "" {
 		c.User = s.user
@@ -64,18 +65,55 @@ func (s *Sandbox) command(cmd *compute.Command) engine.Command {
 type execution struct {
 	cmd *compute.Command
 	out *providers.Streams
+	in  input
 }
 
-// run runs the command, and kills it when a writer fails.
+// broken returns the error of the stream that failed, if one did.
+func (x *execution) broken() error {
+	if err := x.out.Err(); err != nil {
+		return err
+	}
+	return x.in.failure()
+}
+
+// run runs the command, and kills it when a stream fails.
 func (x *execution) run(ctx context.Context, m machine, c engine.Command) (engine.Exit, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	x.in.r, x.in.end = x.cmd.Stdin, cancel
 	c.Stdout, c.Stderr = breaker{x.out.Stdout, cancel}, breaker{x.out.Stderr, cancel}
 	if x.cmd.TTY != nil {
 		return x.terminal(ctx, m, c)
 	}
-	c.Stdin = x.cmd.Stdin
+	c.Stdin = x.stdin()
 	return m.Exec(ctx, c)
+}
+
+// input reads the command's input. Half an input must not pass for a whole
+// one, so its failure ends the command.
+type input struct {
+	r   io.Reader
+	end context.CancelFunc
+
+	mu  sync.Mutex
+	err error
+}
+
+func (i *input) Read(p []byte) (int, error) {
+	n, err := i.r.Read(p)
+	if err != nil && err != io.EOF {
+		i.mu.Lock()
+		i.err = err
+		i.mu.Unlock()
+		i.end()
+	}
+	return n, err
+}
+
+func (i *input) failure() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.err
 }
 
 // breaker ends a command when a write fails.
@@ -98,10 +136,18 @@ func (x *execution) terminal(ctx context.Context, m machine, c engine.Command) (
 	if err != nil {
 		return engine.Exit{}, err
 	}
-	go typeIn(t, x.cmd.Stdin) // ends with the terminal, or with a Read of the caller's
+	go typeIn(t, x.stdin()) // ends with the terminal, or with a Read of the caller's
 	_, err = io.Copy(c.Stdout, t)
 	exit, werr := t.Wait()
 	return exit, errors.Join(werr, err, ignoreClosed(t.Close()))
+}
+
+// stdin is the command's input, or nil.
+func (x *execution) stdin() io.Reader {
+	if x.cmd.Stdin == nil {
+		return nil
+	}
+	return &x.in
 }
 
 func terminalSize(t compute.TTY) engine.Size {
@@ -155,34 +201,34 @@ func (r remember) Read(p []byte) (int, error) {
 }
 
 // judge tells apart the ways in which a command can end.
-func (s *Sandbox) judge(ctx context.Context, op string, cmd *compute.Command, out *providers.Streams, res *compute.Result, err error) error {
-	if werr := out.Err(); werr != nil {
-		res.ExitCode = -1
-		return &compute.Error{Op: op, Provider: name, ID: s.id, Err: werr}
+func (s *Sandbox) judge(ctx context.Context, op string, x *execution, res *compute.Result, err error) error {
+	if broken := x.broken(); broken != nil {
+		res.ExitCode, res.Signal = -1, 0
+		return &compute.Error{Op: op, Provider: name, ID: s.id, Err: broken}
 	}
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
 	case errors.Is(err, engine.ErrNotFound):
-		return notRun(cmd, out, res, 127, "not found")
+		return notRun(x, res, 127, "not found")
 	case errors.Is(err, engine.ErrNotExecutable):
-		return notRun(cmd, out, res, 126, "cannot be executed")
+		return notRun(x, res, 126, "cannot be executed")
 	case errors.Is(err, engine.ErrDir):
-		err = &compute.Error{Op: op, Provider: name, ID: s.id, NothingDone: true, Err: dirError(cmd.Dir, err)}
+		err = &compute.Error{Op: op, Provider: name, ID: s.id, NothingDone: true, Err: dirError(x.cmd.Dir, err)}
 	}
 	res.ExitCode, res.Signal = -1, 0
 	return err
 }
 
 // notRun is the result that a shell has for a program that cannot be run.
-func notRun(cmd *compute.Command, out *providers.Streams, res *compute.Result, code int, why string) error {
+func notRun(x *execution, res *compute.Result, code int, why string) error {
 	res.ExitCode = code
-	w := out.Stderr
-	if cmd.TTY != nil {
-		w = out.Stdout
+	w := x.out.Stderr
+	if x.cmd.TTY != nil {
+		w = x.out.Stdout
 	}
-	_, err := fmt.Fprintf(w, "%s: %s\n", cmd.Args[0], why)
+	_, err := fmt.Fprintf(w, "%s: %s\n", x.cmd.Args[0], why)
 	return err
 }
 

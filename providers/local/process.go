@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 
@@ -41,6 +42,9 @@ func (s *Sandbox) StartCommand(ctx context.Context, cmd *compute.Command) (compu
 	p := &Process{s: s, cmd: &own}
 	err := s.with(ctx, op, func(m machine) error {
 		info, err := m.StartProcess(ctx, c)
+		if code := notRunCode(err); code != 0 {
+			info, err = m.StartProcess(ctx, standIn(c, code))
+		}
 		p.id = info.ID
 		return err
 	})
@@ -52,6 +56,23 @@ func (s *Sandbox) StartCommand(ctx context.Context, cmd *compute.Command) (compu
 	}
 	p.serve()
 	return p, nil
+}
+
+// notRunCode is the exit code of a program that cannot be run, or 0.
+func notRunCode(err error) int {
+	switch {
+	case errors.Is(err, engine.ErrNotFound):
+		return 127
+	case errors.Is(err, engine.ErrNotExecutable):
+		return 126
+	}
+	return 0
+}
+
+// standIn is a process that ends as the one should that cannot be run.
+func standIn(c engine.Command, code int) engine.Command {
+	c.Argv = []string{"/bin/sh", "-c", `echo "$1: cannot be run" >&2; exit "$2"`, "sh", c.Argv[0], strconv.Itoa(code)}
+	return c
 }
 
 // serve copies the streams that the command brought, until the process ends or
@@ -171,8 +192,8 @@ func (p *Process) named(err error) error {
 
 func processInfo(pr engine.Process) *compute.ProcessInfo {
 	info := &compute.ProcessInfo{ID: pr.ID, Args: pr.Argv, Running: !pr.Done, Started: pr.Started}
-	if len(pr.Argv) == 3 && pr.Argv[0] == "/bin/sh" && pr.Argv[1] == "-c" {
-		info.Args, info.Script = nil, pr.Argv[2]
+	if len(pr.Argv) == 4 && slices.Equal(pr.Argv[:3], []string{"/bin/sh", "-c", "--"}) {
+		info.Args, info.Script = nil, pr.Argv[3]
 	}
 	if pr.Done {
 		info.ExitCode, info.Ended = exitCode(pr.Exit), pr.Started.Add(pr.Exit.Duration)

@@ -1,0 +1,68 @@
+package local_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/computekit/compute"
+	"github.com/computekit/compute/computetest"
+	"github.com/computekit/compute/providers/local"
+)
+
+// newLocal returns a provider. All of a test's share the state directory dir.
+func newLocal(t testing.TB, dir string, isolation local.Isolation) *local.Provider {
+	t.Helper()
+	c, err := local.New(local.Config{Dir: dir, Isolation: isolation})
+	if err != nil {
+		if strings.Contains(os.Getenv("COMPUTE_TEST_REQUIRE"), "local") {
+			t.Fatal(err)
+		}
+		t.Skip("this machine cannot isolate: ", err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+func TestConformance(t *testing.T) {
+	dir := stateDir(t)
+	computetest.Run(t, func(t testing.TB) compute.Compute { return newLocal(t, dir, local.Namespaces) }, computetest.Config{
+		Snapshots: true,
+		Abilities: []string{"Starter", "ProcessGetter", "ProcessLister", "Suspender", "MetadataUpdater", "Rollbacker", "Dialer",
+			"URLLister", "URLCloser", "FileOpener", "FileCreator", "Renamer", "Archiver"},
+		Serve: func(port int) *compute.Command {
+			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))
+		},
+	})
+}
+
+// stateDir returns a directory for sandboxes, which is removed with what is in
+// it by the engine's own means: an ordinary user's os.RemoveAll may lack the
+// rights.
+func stateDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "compute-local-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// perlServer serves each connection in a process of its own, as some clients
+// connect and say nothing.
+const perlServer = `$SIG{PIPE} = $SIG{CHLD} = "IGNORE";
+my $s = IO::Socket::INET->new(LocalPort => %d, Listen => 64, ReuseAddr => 1) or die;
+while (my $c = $s->accept) {
+  if (!fork) { while (<$c>) { last if /^\r?$/ } print $c "HTTP/1.0 200 OK\r\n\r\nok"; exit }
+  close $c
+}`
