@@ -59,6 +59,14 @@ func serveHTTP(ctx context.Context, p *stub.Proc) int {
 
 func TestGoodProvider(t *testing.T) { Run(t, newGood, goodConfig) }
 
+// TestDecorated runs the suite through decorators, and its checks at once.
+func TestDecorated(t *testing.T) {
+	pass := func(ctx context.Context, _ compute.Op, next func(context.Context) error) error { return next(ctx) }
+	cfg := goodConfig
+	cfg.Parallel = true
+	Run(t, func(t testing.TB) compute.Compute { return compute.Intercept(newGood(t), pass, pass) }, cfg)
+}
+
 // mutant is a provider that is broken in one way.
 type mutant struct {
 	name   string
