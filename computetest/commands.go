@@ -102,8 +102,12 @@ type outcome struct {
 func (t *tester) beside(ctx context.Context, sb compute.Sandbox, cmd *compute.Command) <-chan outcome {
 	ended := make(chan outcome, 1)
 	go func() {
-		res, err := sb.RunCommand(ctx, cmd)
-		ended <- outcome{res, err}
+		var o outcome
+		o.err = caught(func() (err error) {
+			o.res, err = sb.RunCommand(ctx, cmd)
+			return err
+		})
+		ended <- o
 	}()
 	return ended
 }

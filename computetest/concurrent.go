@@ -1,9 +1,11 @@
 package computetest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -73,19 +75,27 @@ func crowdWithCommand(t *tester) {
 	}))
 }
 
-// crowdAtFile: a reader sees one whole version or another.
+// crowdAtFile: while some write, a reader sees one whole version or another.
 func crowdAtFile(t *tester) {
-	sb := t.sandbox(nil)
-	version := func(i int) string { return strings.Repeat("abcdefghijklmnop"[i:i+1], 50_000) }
-	t.write(sb, "f", version(0))
-	ctx := t.ctx()
+	fsys, ctx := t.sandbox(nil).Filesystem(), t.ctx()
+	version := func(i int) []byte { return []byte(strings.Repeat("abcdefghijklmnop"[i:i+1], 50_000)) }
+	require.NoError(t, fsys.WriteFile(ctx, "f", version(0), 0o644), "WriteFile")
+	var written atomic.Int32
 	require.NoError(t, all(crowd, func(i int) error {
-		werr := sb.Filesystem().WriteFile(ctx, "f", []byte(version(i)), 0o644)
-		data, rerr := sb.Filesystem().ReadFile(ctx, "f")
-		if rerr == nil && (len(data) != 50_000 || string(data) != strings.Repeat(string(data[:1]), len(data))) {
-			rerr = fmt.Errorf("read a mixture of %d bytes", len(data))
+		if i < crowd/2 {
+			defer written.Add(1)
+			return errors.Join(fsys.WriteFile(ctx, "f", version(i), 0o644), fsys.WriteFile(ctx, "f", version(i), 0o644))
 		}
-		return errors.Join(werr, rerr)
+		for {
+			over := written.Load() == crowd/2
+			data, err := fsys.ReadFile(ctx, "f")
+			if err == nil && (len(data) != 50_000 || !bytes.Equal(data, bytes.Repeat(data[:1], len(data)))) {
+				err = fmt.Errorf("read a mixture of %d bytes", len(data))
+			}
+			if err != nil || over {
+				return err
+			}
+		}
 	}))
 }
 

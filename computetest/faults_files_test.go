@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/computekit/compute"
 )
@@ -50,6 +51,7 @@ var fileMutants = []mutant{
 		if err := f.WriteFile(ctx, name, data[:len(data)/2], perm); err != nil {
 			return err
 		}
+		time.Sleep(5 * time.Millisecond)
 		return f.WriteFile(ctx, name, data, perm)
 	}}, "SafeForConcurrentUse/OneFile"},
 	{"lists directories in any order", &faults{readDir: func(ctx context.Context, f compute.Filesystem, name string) ([]fs.FileInfo, error) {

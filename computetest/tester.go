@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"maps"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -166,10 +168,21 @@ func all(n int, f func(i int) error) error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
-		wg.Go(func() { errs[i] = f(i) })
+		wg.Go(func() { errs[i] = caught(func() error { return f(i) }) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// caught makes an error of a panic, which in a goroutine of the suite's own
+// would end all tests and not just the one.
+func caught(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f()
 }
 
 // buffer is a bytes.Buffer that can be looked at while it is written to.
