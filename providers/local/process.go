@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
 	"github.com/computekit/compute/providers/local/internal/engine"
@@ -24,6 +26,7 @@ type Process struct {
 	out    *providers.Streams // of a process that this handle started
 	served sync.WaitGroup     // the streams that this handle serves
 	cmd    *compute.Command
+	in     *typed // nil without an input of the command's
 }
 
 // StartCommand implements [compute.Starter].
@@ -90,7 +93,7 @@ func (p *Process) serve() {
 	}
 }
 
-// go_ serves one output. A writer that fails ends the process.
+// serveOne serves one output. A writer that fails ends the process.
 func (p *Process) serveOne(f func(context.Context) error) {
 	if !p.s.p.pump() {
 		return
@@ -100,20 +103,29 @@ func (p *Process) serveOne(f func(context.Context) error) {
 		defer p.s.p.pumps.Done()
 		defer p.served.Done()
 		if f(p.s.p.ctx) != nil && p.out.Err() != nil {
-			ctx, cancel := providers.Cleanup(p.s.p.ctx)
-			defer cancel()
-			_ = p.s.with(ctx, "kill", func(m machine) error { return m.Kill(ctx, p.id) })
+			p.giveUp()
 		}
 	}()
+}
+
+// giveUp kills a process one of whose streams failed. Wait reports the failure.
+func (p *Process) giveUp() {
+	ctx, cancel := providers.Cleanup(p.s.p.ctx)
+	defer cancel()
+	_ = p.s.with(ctx, "kill", func(m machine) error { return m.Kill(ctx, p.id) })
 }
 
 // feed copies the input. It is not waited for: the caller's reader may block
 // for ever.
 func (p *Process) feed() {
 	in := &typed{r: p.cmd.Stdin, tty: p.cmd.TTY != nil}
+	p.in = in
 	ctx := p.s.p.ctx
 	go func() {
 		_ = p.s.with(ctx, "write stdin", func(m machine) error { return m.WriteStdin(ctx, p.id, in, !in.tty) })
+		if in.failure() != nil {
+			p.giveUp()
+		}
 	}()
 }
 
@@ -123,6 +135,24 @@ type typed struct {
 	tty  bool
 	last byte
 	done bool
+
+	mu  sync.Mutex
+	err error
+}
+
+func (t *typed) failure() error {
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
+func (t *typed) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.err = err
 }
 
 func (t *typed) Read(b []byte) (int, error) {
@@ -131,7 +161,10 @@ func (t *typed) Read(b []byte) (int, error) {
 		if n > 0 {
 			t.last = b[n-1]
 		}
-		if err == nil || err != io.EOF || !t.tty || n > 0 {
+		if err != nil && err != io.EOF {
+			t.fail(err)
+		}
+		if err != io.EOF || !t.tty || n > 0 {
 			return n, err
 		}
 	}
@@ -240,8 +273,12 @@ func (p *Process) delivered(ctx context.Context) error {
 	case <-ctx.Done():
 		return ended(ctx, "wait", p.id)
 	}
+	err := p.in.failure()
 	if p.out != nil && p.out.Err() != nil {
-		return &compute.Error{Op: "wait", Provider: name, ID: p.id, Err: p.out.Err()}
+		err = p.out.Err()
+	}
+	if err != nil {
+		return &compute.Error{Op: "wait", Provider: name, ID: p.id, Err: err}
 	}
 	return nil
 }
@@ -276,29 +313,21 @@ func (p *Process) Attach(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	out := providers.NewStreams(&compute.Command{Stdout: orDiscard(stdout), Stderr: orDiscard(stderr)})
-	own, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var wg sync.WaitGroup
-	var errs [2]error
 	var lost [2]bool
+	g, own := errgroup.WithContext(ctx)
 	for i, w := range []io.Writer{out.Stdout, out.Stderr} {
-		wg.Go(func() {
-			errs[i] = p.copy(own, engine.Stdout+engine.Stream(i), w, func(int64) { lost[i] = true })
-			if errs[i] != nil {
-				cancel()
-			}
+		g.Go(func() error {
+			return p.copy(own, engine.Stdout+engine.Stream(i), w, func(int64) { lost[i] = true })
 		})
 	}
-	wg.Wait()
+	err := g.Wait()
 	switch {
 	case ctx.Err() != nil:
 		return ended(ctx, op, p.id)
 	case out.Err() != nil:
 		return &compute.Error{Op: op, Provider: name, ID: p.id, Err: out.Err()}
-	case errs[0] != nil && own.Err() != nil && errs[1] != nil && errors.Is(errs[0], context.Canceled):
-		return p.named(errs[1])
-	case errs[0] != nil || errs[1] != nil:
-		return p.named(errors.Join(errs[0], errs[1]))
+	case err != nil:
+		return p.named(err)
 	case lost[0] || lost[1]:
 		return fail(op, p.id, compute.ErrTruncated, "the beginning of the output was not kept")
 	}
