@@ -184,13 +184,19 @@ func Join(dir, name string) string {
 
 // RealPath is the absolute name without links; every element must exist.
 func (f *FS) RealPath(name string) (string, error) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	p, err := f.existing(name, true)
+	t, err := f.route(name, true)
 	if err != nil {
 		return "", fail("realpath", name, err)
 	}
-	if p.base == "" {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	p, err := t.existing(t.name, true)
+	switch {
+	case err != nil:
+		return "", fail("realpath", name, err)
+	case t.full != "":
+		return t.full, nil
+	case p.base == "":
 		return "/", nil
 	}
 	return path.Clean(p.full()), nil

@@ -116,14 +116,18 @@ func extend(b []byte, size int64) []byte {
 
 // ReadFile returns a copy of the file's contents.
 func (f *FS) ReadFile(name string) ([]byte, error) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	p, err := f.existing(name, true)
+	t, err := f.route(name, true)
+	if err != nil {
+		return nil, fail("open", name, err)
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	p, err := t.existing(t.name, true)
 	switch {
 	case err != nil:
 	case p.node.isDir():
 		err = ErrIsDir
-	case f.denies(p.node, 4):
+	case t.denies(p.node, 4):
 		err = ErrPermission
 	case p.node.isDev():
 		return nil, nil
@@ -137,15 +141,19 @@ func (f *FS) ReadFile(name string) ([]byte, error) {
 // Program is what it takes to execute a file: its mode and, if it may be
 // executed, its contents.
 func (f *FS) Program(name string) (fs.FileMode, string, error) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	p, err := f.existing(name, true)
+	t, err := f.route(name, true)
+	if err != nil {
+		return 0, "", fail("exec", name, err)
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	p, err := t.existing(t.name, true)
 	switch {
 	case err != nil:
 		return 0, "", fail("exec", name, err)
 	case p.node.isDir() || p.node.mode&0o111 == 0:
 		return p.node.mode, "", nil
-	case f.denies(p.node, 4):
+	case t.denies(p.node, 4):
 		return p.node.mode, "", fail("exec", name, ErrPermission)
 	}
 	return p.node.mode, string(p.node.data), nil
@@ -154,9 +162,13 @@ func (f *FS) Program(name string) (fs.FileMode, string, error) {
 // WriteFile replaces the file's contents at once: whoever reads sees the old
 // or the new, never a part. An existing file keeps its mode.
 func (f *FS) WriteFile(name string, data []byte, perm fs.FileMode) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return fail("open", name, f.replace(name, data, perm))
+	t, err := f.routeOpen(name, syscall.O_WRONLY|syscall.O_CREAT)
+	if err != nil {
+		return fail("open", name, err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return fail("open", name, t.replace(t.name, data, perm))
 }
 
 // WriteFileAll is WriteFile that creates the missing directories above.
