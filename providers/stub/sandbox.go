@@ -48,7 +48,7 @@ func (s *Sandbox) setup(opts *compute.CreateSandboxOptions, st *start) error {
 		user = "root"
 	}
 	s.sys = &shell.System{Now: s.p.cfg.Now, User: user, Host: s.info.ID}
-	s.env = append(s.env, "PATH=/usr/local/bin:/usr/bin:/bin", "HOME="+home(user), "USER="+user)
+	s.env = append(s.env, "PATH=/usr/local/bin:/bin:/usr/bin", "HOME="+home(user), "USER="+user)
 	for _, env := range []map[string]string{st.env, opts.Env} {
 		for k, v := range env {
 			s.env = append(s.env, k+"="+v)

@@ -23,11 +23,24 @@ func (f *FS) stat(op, name string, follow bool) (fs.FileInfo, error) {
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	p, err := t.existing(t.name, follow)
+	n, err := t.find(t.name, follow)
 	if err != nil {
 		return nil, fail(op, name, err)
 	}
-	return p.node.info(path.Base(name), t.dev), nil
+	return n.info(path.Base(name), t.dev), nil
+}
+
+// IsDir reports whether the name leads to a directory. Its error is the bare
+// reason.
+func (f *FS) IsDir(name string) (bool, error) {
+	t, err := f.route(name, true)
+	if err != nil {
+		return false, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	n, err := t.find(t.name, true)
+	return err == nil && n.isDir(), err
 }
 
 // ReadDir lists a directory, sorted by name.
@@ -46,16 +59,16 @@ func (f *FS) ReadDir(name string) ([]fs.DirEntry, error) {
 func (t spot) entries() ([]fs.DirEntry, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	p, err := t.existing(t.name, true)
+	n, err := t.find(t.name, true)
 	switch {
 	case err != nil:
 		return nil, err
-	case !p.node.isDir():
+	case !n.isDir():
 		return nil, ErrNotDir
-	case t.denies(p.node, 4):
+	case t.denies(n, 4):
 		return nil, ErrPermission
 	}
-	return list(p.node, t.dev), nil
+	return list(n, t.dev), nil
 }
 
 func list(n *node, dev int) []fs.DirEntry {
@@ -147,8 +160,8 @@ func (f *FS) MkdirAll(name string, perm fs.FileMode) error {
 }
 
 func (f *FS) dirAt(name string) bool {
-	fi, err := f.Stat(name)
-	return err == nil && fi.IsDir()
+	dir, _ := f.IsDir(name)
+	return dir
 }
 
 // Symlink creates a link. The target need not exist.
@@ -200,14 +213,14 @@ func (f *FS) Readlink(name string) (string, error) {
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	p, err := t.existing(t.name, false)
-	if err == nil && !p.node.isLink() {
+	n, err := t.find(t.name, false)
+	if err == nil && !n.isLink() {
 		err = ErrInvalid
 	}
 	if err != nil {
 		return "", fail("readlink", name, err)
 	}
-	return string(p.node.data), nil
+	return string(n.data), nil
 }
 
 // Chmod changes the permission bits.

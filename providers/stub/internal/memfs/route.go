@@ -114,14 +114,14 @@ func (r *router) jump(target, rest string, more bool) error {
 func (f *FS) peek(name string) (target string, dir, link bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	p, err := f.existing(name, false)
+	n, err := f.find(name, false)
 	switch {
 	case err != nil:
 		return "", false, false
-	case p.node.isLink():
-		return string(p.node.data), false, true
+	case n.isLink():
+		return string(n.data), false, true
 	}
-	return "", p.node.isDir(), false
+	return "", n.isDir(), false
 }
 
 // with reports whether both names are in one tree, reached by the same mount.

@@ -62,6 +62,10 @@ type Proc struct {
 	umask  uint32
 	pid    int
 	depth  int
+	ends   struct { // what Stdin, Stdout and Stderr lead to while it runs
+		in  stdin
+		out [2]stdout
+	}
 }
 
 // Tool is a command. It returns its exit code.

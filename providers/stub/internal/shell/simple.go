@@ -185,8 +185,8 @@ func (sh *shell) path(name string) string {
 }
 
 func (sh *shell) fields(words ...*syntax.Word) ([]string, bool) {
-	if len(words) == 0 {
-		return nil, true
+	if out, ok := plain(words); ok {
+		return out, true
 	}
 	out, err := expand.Fields(sh.config(), words...)
 	if err != nil {
@@ -197,6 +197,25 @@ func (sh *shell) fields(words ...*syntax.Word) ([]string, bool) {
 		slashes(out, words)
 	}
 	return out, true
+}
+
+// plain returns words in which there is nothing to expand, as most are.
+func plain(words []*syntax.Word) ([]string, bool) {
+	if len(words) == 0 {
+		return nil, true
+	}
+	out := make([]string, len(words))
+	for i, w := range words {
+		if out[i] = w.Lit(); out[i] == "" || strings.ContainsFunc(out[i], expands) {
+			return nil, false
+		}
+	}
+	return out, true
+}
+
+// expands reports whether a character of a literal may mean more than itself.
+func expands(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-_./,+%:@", c)
 }
 
 // slashes undoes the separators that package expand gives to globbed names

@@ -9,6 +9,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/computekit/compute/providers/stub/internal/memfs"
@@ -45,10 +46,14 @@ func catTool(_ context.Context, p *Proc) int {
 	})
 }
 
+var copyBlocks = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
 // copyAll keeps to Read and Write, so that every block sees the end of the
 // process.
 func copyAll(w io.Writer, r io.Reader) error {
-	buf := make([]byte, 32<<10)
+	block := copyBlocks.Get().(*[32 << 10]byte)
+	defer copyBlocks.Put(block)
+	buf := block[:]
 	for {
 		n, err := r.Read(buf)
 		if n > 0 {
