@@ -92,6 +92,41 @@ func (f *FS) overlay(dir string, entries []fs.DirEntry) []fs.DirEntry {
 	return entries
 }
 
+// Disk is a tree and what is mounted in it, each with what it holds.
+type Disk struct {
+	Path        string
+	Used, Limit int64 // bytes; a limit of 0 is none
+}
+
+// Disks are the tree itself, as "/", and its mounts by path.
+func (f *FS) Disks() []Disk {
+	disks := []Disk{f.disk("/")}
+	for _, m := range slices.Backward(f.mounted()) {
+		disks = append(disks, m.fsys.disk(m.path))
+	}
+	slices.SortStableFunc(disks, func(a, b Disk) int { return strings.Compare(a.Path, b.Path) })
+	return disks
+}
+
+// Disk is the one that the named file is on.
+func (f *FS) Disk(name string) (Disk, error) {
+	real, err := f.RealPath(name)
+	if err != nil {
+		return Disk{}, err
+	}
+	for _, m := range f.mounted() {
+		if covers(m.path, real) {
+			return m.fsys.disk(m.path), nil
+		}
+	}
+	return f.disk("/"), nil
+}
+
+func (f *FS) disk(path string) Disk {
+	used, limit := f.Used()
+	return Disk{path, used, limit}
+}
+
 func reasonOf(err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err

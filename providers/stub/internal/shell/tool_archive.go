@@ -22,7 +22,7 @@ func tarTool(_ context.Context, p *Proc) int {
 		args[1] = "-" + args[1] // the old style
 	}
 	p.Args = args
-	f, ok := p.flags("cxtzvf:C:phO", "create=c extract=x get=x list=t gzip=z gunzip=z verbose=v file=f directory=C to-stdout=O")
+	f, ok := p.flags("cxtzvf:C:pO!h", "dereference=h create=c extract=x get=x list=t gzip=z gunzip=z verbose=v file=f directory=C to-stdout=O")
 	if !ok {
 		return 2
 	}

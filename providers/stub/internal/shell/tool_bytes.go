@@ -25,7 +25,7 @@ func init() {
 }
 
 func base64Tool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("dw:i", "decode=d wrap=w ignore-garbage=i")
+	f, ok := p.flags("dw:!i", "decode=d wrap=w ignore-garbage=i")
 	if !ok {
 		return 1
 	}
@@ -345,7 +345,7 @@ func hexRow(b []byte, canonical bool) string {
 }
 
 func xxdTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("pru", "")
+	f, ok := p.flags("pr!u", "")
 	if !ok {
 		return 1
 	}

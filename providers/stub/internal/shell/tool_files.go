@@ -71,7 +71,7 @@ func copyAll(w io.Writer, r io.Reader) error {
 }
 
 func rmTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("rRfdvi", "recursive=r force=f verbose=v dir=d")
+	f, ok := p.flags("rRfdv!iI", "recursive=r force=f verbose=v dir=d interactive=i")
 	if !ok {
 		return 1
 	}
@@ -116,7 +116,7 @@ func (p *Proc) remove(name string, f *flags) int {
 }
 
 func mkdirTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("pm:v", "parents=p mode=m verbose=v")
+	f, ok := p.flags("pm:!v", "parents=p mode=m verbose=v")
 	if !ok {
 		return 1
 	}
@@ -147,14 +147,15 @@ func (p *Proc) mkdir(name string, mode fs.FileMode, parents bool) int {
 			return p.errorf("cannot create directory '%s': %s", name, because(err))
 		}
 	}
-	if err := p.FS.Mkdir(full, mode); err != nil {
+	err := p.FS.Mkdir(full, mode)
+	if err != nil && (!parents || !p.isDir(name)) { // others may have made it meanwhile
 		return p.errorf("cannot create directory '%s': %s", name, because(err))
 	}
 	return 0
 }
 
 func rmdirTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("pv", "parents=p")
+	f, ok := p.flags("p!v", "parents=p verbose=v")
 	if !ok {
 		return 1
 	}
@@ -185,7 +186,7 @@ func (p *Proc) isDir(name string) bool {
 }
 
 func lnTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("sfnvT", "symbolic=s force=f no-dereference=n")
+	f, ok := p.flags("sfnT!v", "symbolic=s force=f no-dereference=n no-target-directory=T verbose=v")
 	if !ok {
 		return 1
 	}
@@ -237,7 +238,7 @@ func (p *Proc) link(target, name string, f *flags) int {
 }
 
 func touchTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("acmd:r:t:", "date=d no-create=c reference=r")
+	f, ok := p.flags("acmd:r:t:!h", "date=d no-create=c reference=r no-dereference=h")
 	if !ok {
 		return 1
 	}
@@ -268,6 +269,9 @@ func touchTool(_ context.Context, p *Proc) int {
 				code = p.errorf("cannot touch '%s': %s", name, because(err))
 				continue
 			}
+		}
+		if f.has('a') && !f.has('m') {
+			continue // files remember only when they were changed
 		}
 		if err := p.FS.Chtimes(p.Path(name), when); err != nil && !f.has('c') {
 			code = p.errorf("cannot touch '%s': %s", name, because(err))
@@ -424,7 +428,7 @@ func (p *Proc) chmod(mode, name string, recursive bool) int {
 }
 
 func teeTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("ai", "append=a")
+	f, ok := p.flags("a!i", "append=a ignore-interrupts=i")
 	if !ok {
 		return 1
 	}
@@ -502,7 +506,7 @@ func dirnameTool(_ context.Context, p *Proc) int {
 }
 
 func realpathTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("emsq", "canonicalize-existing=e canonicalize-missing=m")
+	f, ok := p.flags("em!sq", "strip=s no-symlinks=s quiet=q canonicalize-existing=e canonicalize-missing=m")
 	if !ok {
 		return 1
 	}
@@ -567,7 +571,7 @@ func readlinkTool(_ context.Context, p *Proc) int {
 }
 
 func mktempTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("dup:qt", "directory=d tmpdir=p dry-run=u")
+	f, ok := p.flags("dup:t!q", "quiet=q directory=d tmpdir=p dry-run=u")
 	if !ok {
 		return 1
 	}

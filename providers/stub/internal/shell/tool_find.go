@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/computekit/compute/providers/stub/internal/memfs"
 )
 
 func init() { register(map[string]Tool{"find": findTool, "xargs": xargsTool}) }
@@ -27,6 +29,8 @@ type finder struct {
 	test     findTest
 	min, max int
 	depth    bool
+	xdev     bool
+	dev      int  // of the root
 	action   bool // an action was given, so that nothing is printed by itself
 	prune    bool
 	quit     bool
@@ -79,6 +83,7 @@ func (f *finder) root(name string) {
 		f.code = f.p.errorf("'%s': %s", name, because(err))
 		return
 	}
+	f.dev = device(fi)
 	f.visit(name, fi, 0)
 }
 
@@ -87,7 +92,7 @@ func (f *finder) visit(name string, fi fs.FileInfo, depth int) {
 	if !f.depth && depth >= f.min {
 		f.test(f, name, fi)
 	}
-	if fi.IsDir() && !f.prune && depth < f.max && !f.quit {
+	if fi.IsDir() && !f.prune && !(f.xdev && device(fi) != f.dev) && depth < f.max && !f.quit {
 		list, err := f.p.FS.ReadDir(f.p.Path(name))
 		if err != nil {
 			f.code = f.p.errorf("'%s': %s", name, because(err))
@@ -101,6 +106,14 @@ func (f *finder) visit(name string, fi fs.FileInfo, depth int) {
 	if f.depth && depth >= f.min && !f.quit {
 		f.test(f, name, fi)
 	}
+}
+
+// device is the number of the mount that a file is in.
+func device(fi fs.FileInfo) int {
+	if s, ok := fi.Sys().(*memfs.Sys); ok {
+		return s.Dev
+	}
+	return 0
 }
 
 func (f *finder) take() string {
@@ -207,6 +220,8 @@ func (f *finder) plain(name string) (findTest, error) {
 		return isEmpty, nil
 	case "-depth":
 		f.depth = true
+	case "-xdev", "-mount":
+		f.xdev = true
 	case "-false":
 		return func(*finder, string, fs.FileInfo) bool { return false }, nil
 	case "-ls":
@@ -386,12 +401,18 @@ func permTest(v string) (findTest, error) {
 }
 
 func xargsTool(ctx context.Context, p *Proc) int {
-	f, ok := p.flags("+0n:I:rtd:L:P:", "null=0 max-args=n replace=I no-run-if-empty=r delimiter=d max-procs=P")
+	f, ok := p.flags("+0n:I:rtd:P:!L", "verbose=t max-lines=L null=0 max-args=n replace=I no-run-if-empty=r delimiter=d max-procs=P")
 	if !ok {
 		return 1
 	}
-	if f.has('L') {
-		return p.errorf("-L: not supported")
+	if f.has('P') && f.value('P') != "1" {
+		return p.errorf("-P %s: not supported: one process runs at a time", f.value('P'))
+	}
+	run := func(args []string) int {
+		if f.has('t') {
+			fmt.Fprintln(p.Stderr, strings.Join(args, " "))
+		}
+		return p.Sub(ctx, args...)
 	}
 	most := 1 << 30
 	if f.has('n') {
@@ -412,10 +433,10 @@ func xargsTool(ctx context.Context, p *Proc) int {
 		return p.errorf("%v", err)
 	}
 	if f.has('I') {
-		return p.xargsEach(ctx, cmd, items, f.value('I'))
+		return xargsEach(run, cmd, items, f.value('I'))
 	}
 	if len(items) == 0 && !f.has('r') {
-		return xargsCode(p.Sub(ctx, cmd...), 0)
+		return xargsCode(run(cmd), 0)
 	}
 	code := 0
 	for len(items) > 0 {
@@ -424,7 +445,7 @@ func xargsTool(ctx context.Context, p *Proc) int {
 			size += len(items[n]) + 1
 			n++
 		}
-		if code = xargsCode(p.Sub(ctx, append(cmd[:len(cmd):len(cmd)], items[:n]...)...), code); code > 123 {
+		if code = xargsCode(run(append(cmd[:len(cmd):len(cmd)], items[:n]...)), code); code > 123 {
 			return code
 		}
 		items = items[n:]
@@ -432,14 +453,14 @@ func xargsTool(ctx context.Context, p *Proc) int {
 	return code
 }
 
-func (p *Proc) xargsEach(ctx context.Context, cmd, items []string, mark string) int {
+func xargsEach(run func([]string) int, cmd, items []string, mark string) int {
 	code := 0
 	for _, it := range items {
 		args := make([]string, len(cmd))
 		for i, c := range cmd {
 			args[i] = strings.ReplaceAll(c, mark, it)
 		}
-		if code = xargsCode(p.Sub(ctx, args...), code); code > 123 {
+		if code = xargsCode(run(args), code); code > 123 {
 			return code
 		}
 	}

@@ -37,7 +37,7 @@ type lsEntry struct {
 }
 
 func lsTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("laA1RdhtrSFipnogLC", "all=a almost-all=A recursive=R directory=d human-readable=h reverse=r classify=F")
+	f, ok := p.flags("laA1RdhtrSFipnogL!C", "dereference=L all=a almost-all=A recursive=R directory=d human-readable=h reverse=r classify=F")
 	if !ok {
 		return 2
 	}
@@ -173,12 +173,28 @@ func (l *lister) print(list []lsEntry) {
 			fmt.Fprintf(l.w, "%d ", fileID(e.fi))
 		}
 		if l.long {
-			owner := l.p.Sys.user()
-			fmt.Fprintf(l.w, "%s %d %s %s %*s %s ", modeString(e.fi.Mode()), linkCount(e.fi), owner, owner, width, l.size(e.fi), l.date(e.fi.ModTime()))
+			fmt.Fprintf(l.w, "%s %d %s%*s %s ", modeString(e.fi.Mode()), linkCount(e.fi), l.owner(), width, l.size(e.fi), l.date(e.fi.ModTime()))
 		}
 		l.w.WriteString(e.name + l.suffix(e))
 		l.w.WriteByte('\n')
 	}
+}
+
+// owner is the columns of the owner and the group, which are the same.
+func (l *lister) owner() string {
+	name, cols := l.p.Sys.user(), ""
+	if l.f.has('n') {
+		name = "0"
+		if l.p.Sys.user() != "root" {
+			name = "1000"
+		}
+	}
+	for _, hide := range []byte("go") {
+		if !l.f.has(hide) {
+			cols += name + " "
+		}
+	}
+	return cols
 }
 
 func (l *lister) suffix(e lsEntry) string {
@@ -461,19 +477,50 @@ func usageSize(n int64, f *flags) string {
 }
 
 func dfTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("hkPT", "human-readable=h")
+	f, ok := p.flags("hkP!T", "human-readable=h print-type=T")
 	if !ok {
 		return 1
 	}
-	used, limit := p.FS.Used()
-	if limit == 0 {
-		limit = max(1<<40, used)
+	disks, code := p.disks(f.args)
+	if len(disks) == 0 {
+		return code
 	}
-	show := func(n int64) string { return strconv.FormatInt(n/1024, 10) }
 	head := "1K-blocks"
 	if f.has('h') {
-		show, head = humanSize, "Size"
+		head = "Size"
 	}
-	return p.write(fmt.Sprintf("Filesystem     %9s %9s %9s Use%% Mounted on\nmemfs          %9s %9s %9s %3d%% /\n",
-		head, "Used", "Available", show(limit), show(used), show(limit-used), used*100/limit))
+	w := p.out()
+	fmt.Fprintf(w, "Filesystem     %9s %9s %9s Use%% Mounted on\n", head, "Used", "Available")
+	for _, d := range disks {
+		w.WriteString(diskLine(d, f.has('h')))
+	}
+	return p.done(w, code)
+}
+
+// disks are those with the files, or all.
+func (p *Proc) disks(names []string) (list []memfs.Disk, code int) {
+	if len(names) == 0 {
+		return p.FS.Disks(), 0
+	}
+	for _, n := range names {
+		d, err := p.FS.Disk(p.Path(n))
+		if err != nil {
+			code = p.fail(n, err)
+			continue
+		}
+		list = append(list, d)
+	}
+	return list, code
+}
+
+func diskLine(d memfs.Disk, human bool) string {
+	limit := d.Limit
+	if limit == 0 {
+		limit = max(1<<40, d.Used)
+	}
+	show := func(n int64) string { return strconv.FormatInt(n/1024, 10) }
+	if human {
+		show = humanSize
+	}
+	return fmt.Sprintf("memfs          %9s %9s %9s %3d%% %s\n", show(limit), show(d.Used), show(limit-d.Used), d.Used*100/limit, d.Path)
 }

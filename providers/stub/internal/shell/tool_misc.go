@@ -252,7 +252,7 @@ func printenvTool(_ context.Context, p *Proc) int {
 }
 
 func whichTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("as", "")
+	f, ok := p.flags("!as", "")
 	if !ok {
 		return 2
 	}
@@ -275,7 +275,7 @@ func whichTool(_ context.Context, p *Proc) int {
 func whoamiTool(_ context.Context, p *Proc) int { return p.write(p.user() + "\n") }
 
 func idTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("ugnGr", "user=u group=g name=n groups=G")
+	f, ok := p.flags("ugnG!r", "real=r user=u group=g name=n groups=G")
 	if !ok {
 		return 1
 	}

@@ -72,8 +72,12 @@ func sedTool(_ context.Context, p *Proc) int {
 	}
 	script := strings.Join(scripts, "\n")
 	extended := f.has('E') || f.has('r')
-	if _, err := parseSed(script, extended); err != nil {
+	cmds, err := parseSed(script, extended)
+	if err != nil {
 		return p.errorf("-e expression #1: %v", err)
+	}
+	if !p.emptySedFiles(cmds) {
+		return 4
 	}
 	start := func(w *bufio.Writer) *sedRun {
 		cmds, _ := parseSed(script, extended)
@@ -377,12 +381,38 @@ func (r *sedRun) other(c *sedCmd) {
 			r.after = append(r.after, string(b))
 		}
 	case 'w':
-		h, err := r.p.FS.OpenFile(r.p.Path(c.text), forAppending, 0o644)
-		if err == nil {
-			io.WriteString(h, r.space+"\n")
-			h.Close()
-		}
+		r.write(c.text)
 	}
+}
+
+// write appends the line to a file of the script, which was emptied at first.
+func (r *sedRun) write(name string) {
+	h, err := r.p.FS.OpenFile(r.p.Path(name), forAppending, 0o666&^modeOf(r.p.umask))
+	if err == nil {
+		_, err = io.WriteString(h, r.space+"\n")
+		h.Close()
+	}
+	if err != nil {
+		r.p.errorf("couldn't write to %s: %s", name, because(err))
+		r.quit, r.code = true, 4
+	}
+}
+
+// emptySedFiles empties the files that a script writes, as sed does before it reads
+// anything.
+func (p *Proc) emptySedFiles(cmds []*sedCmd) bool {
+	for _, c := range cmds {
+		if c.name != 'w' {
+			continue
+		}
+		h, err := p.FS.OpenFile(p.Path(c.text), forWriting, 0o666&^modeOf(p.umask))
+		if err != nil {
+			p.errorf("couldn't open file %s: %s", c.text, because(err))
+			return false
+		}
+		h.Close()
+	}
+	return true
 }
 
 func (r *sedRun) substitute(c *sedCmd) {
