@@ -32,7 +32,6 @@ type Process struct {
 	info  compute.ProcessInfo
 	sig   compute.Signal
 	res   *compute.Result
-	err   error
 	winsz *compute.TTY
 }
 
@@ -56,7 +55,7 @@ func (s *Sandbox) StartCommand(ctx context.Context, cmd *compute.Command) (compu
 	if !s.adopt(p) {
 		return nil, s.p.fail(op, s.ID(), compute.ErrNotFound, "")
 	}
-	go p.run()
+	go p.run() //nolint:gosec // a background process outlives the context that started it
 	if err := t.after(); err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func (s *Sandbox) setup(opts *compute.CreateSandboxOptions, st *start) error {
 	if st.disk > 0 {
 		limit = st.disk + s.start
 	}
-	s.fs = memfs.New(memfs.Options{Now: s.p.cfg.Now, Image: st.image, MaxBytes: limit, Seed: uint64(s.seq)})
+	s.fs = memfs.New(memfs.Options{Now: s.p.cfg.Now, Image: st.image, MaxBytes: limit, Seed: seed(s.seq)})
 	s.mounts = st.mounts
 	return mountAll(s.fs, s.mounts)
 }
@@ -332,3 +332,6 @@ func (s *Sandbox) Log(message string) {
 	defer s.mu.Unlock()
 	s.events.send(compute.Event{Time: s.p.cfg.Now(), Type: compute.EventLog, Message: message})
 }
+
+// seed makes sandboxes differ in their noise.
+func seed(seq int) uint64 { return uint64(seq) } //nolint:gosec // sequence numbers are positive

@@ -1,6 +1,7 @@
 package memfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"path"
@@ -56,7 +57,7 @@ func (f *FS) routeOpen(name string, flag int) (spot, error) {
 		return t, err
 	}
 	switch fi, err := t.Lstat(t.name); {
-	case err != nil && (flag&syscall.O_CREAT == 0 || reasonOf(err) != ErrNotExist):
+	case err != nil && (flag&syscall.O_CREAT == 0 || !errors.Is(err, ErrNotExist)):
 		return t, reasonOf(err)
 	case err == nil && fi.IsDir():
 		return t, ErrIsDir

@@ -1,6 +1,7 @@
 package memfs
 
 import (
+	"errors"
 	"path"
 	"strings"
 )
@@ -39,7 +40,7 @@ func (f *FS) routeChange(name string, follow, fresh bool) (spot, error) {
 		return s, err
 	}
 	switch _, err := s.Lstat(s.name); {
-	case err != nil && (!fresh || reasonOf(err) != ErrNotExist):
+	case err != nil && (!fresh || !errors.Is(err, ErrNotExist)):
 		return s, reasonOf(err)
 	case err == nil && fresh:
 		return s, ErrExist

@@ -459,7 +459,7 @@ func (r *awkRun) outputTo(n *awkNode) {
 		r.w.WriteString(text)
 		return
 	case "/dev/stderr":
-		io.WriteString(r.p.Stderr, text)
+		fmt.Fprint(r.p.Stderr, text)
 		return
 	}
 	h := r.files[name]
@@ -477,5 +477,7 @@ func (r *awkRun) outputTo(n *awkNode) {
 		}
 		r.files[name] = h
 	}
-	h.WriteString(text)
+	if _, err := h.WriteString(text); err != nil {
+		panic(awkError("can't write to " + name + ": " + because(err)))
+	}
 }

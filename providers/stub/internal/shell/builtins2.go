@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -195,7 +196,7 @@ func readBuiltin(sh *shell, args []string) int {
 		in = sh.fds[o.fd]
 	}
 	if o.prompt != "" {
-		io.WriteString(sh.stderr(), o.prompt)
+		fmt.Fprint(sh.stderr(), o.prompt)
 	}
 	line, status := o.readLine(&stdin{ctx: sh.ctx, d: in})
 	sh.distribute(line, names, o)

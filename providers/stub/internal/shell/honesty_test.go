@@ -34,7 +34,7 @@ func TestHonestFlags(t *testing.T) {
 		"echo old >w; printf 'a\\nb\\n' | sed -n '/b/w w'; cat w":               "b\n",
 		"printf 'a\\n' | sed -n '/b/w w2'; cat w2; echo $?":                     "0\n",
 		"echo a | sed 'w /none/x'; echo $?":                                     "4\n",
-		"echo a | sed -n 'w /dev/full'; echo $?":                                   "4\n",
+		"echo a | sed -n 'w /dev/full'; echo $?":                                "4\n",
 		"sh missing 2>/dev/null; echo $?; bash missing 2>/dev/null; echo $?":    "2\n127\n",
 		"df / | wc -l; df /none 2>&1 | tail -n 1 | cut -d: -f1":                 "2\ndf\n",
 		"for i in 1 2 3 4 5 6 7 8; do mkdir -p a/b/c/d || echo no & done; wait": "",

@@ -2,6 +2,7 @@ package shell
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path/filepath"
@@ -145,7 +146,7 @@ func (sh *shell) trace(args []string) {
 	for _, a := range args {
 		b.WriteString(" " + quoteIfNeeded(a))
 	}
-	io.WriteString(sh.stderr(), b.String()+"\n")
+	fmt.Fprint(sh.stderr(), b.String()+"\n")
 }
 
 // config is what package expand works with.
@@ -250,7 +251,7 @@ func (sh *shell) arithm(x syntax.ArithmExpr) int {
 
 // expandError ends the shell where POSIX says that an expansion error does.
 func (sh *shell) expandError(err error) {
-	if code, ok := err.(exitNow); ok {
+	if code, ok := errors.AsType[exitNow](err); ok {
 		panic(code)
 	}
 	var unset expand.UnsetParameterError

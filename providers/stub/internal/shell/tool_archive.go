@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path"
@@ -136,7 +137,7 @@ func (t *tarRun) verbose(name string, w io.Writer) {
 		if t.name != "-" || t.f.has('x') {
 			w = t.p.Stdout
 		}
-		io.WriteString(w, name+"\n")
+		fmt.Fprint(w, name+"\n")
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -38,7 +39,7 @@ func base64Tool(_ context.Context, p *Proc) int {
 	code := p.each(f.args[:min(1, len(f.args))], func(_ string, r io.Reader) error {
 		if f.has('d') {
 			err := copyAll(w, base64.NewDecoder(base64.StdEncoding, r))
-			if _, bad = err.(base64.CorruptInputError); bad || err == io.ErrUnexpectedEOF {
+			if _, bad = errors.AsType[base64.CorruptInputError](err); bad || errors.Is(err, io.ErrUnexpectedEOF) {
 				bad = true
 				return nil
 			}
@@ -427,7 +428,9 @@ func ddTool(_ context.Context, p *Proc) int {
 			return p.errorf("failed to open '%s': %s", o["of"], because(err))
 		}
 		defer h.Close()
-		h.Seek(n["seek"]*n["bs"], io.SeekStart)
+		if _, err := h.Seek(n["seek"]*n["bs"], io.SeekStart); err != nil {
+			return p.errorf("'%s': cannot seek: %s", o["of"], because(err))
+		}
 		w = h
 	}
 	return p.dd(w, r, n, o["status"])

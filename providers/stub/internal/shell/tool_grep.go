@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -255,7 +256,7 @@ func (g *grepper) file(name string, r io.Reader) error {
 		return nil
 	})
 	g.summary(name, count)
-	if err == errEnough {
+	if errors.Is(err, errEnough) {
 		err = nil
 	}
 	return err

@@ -369,7 +369,7 @@ func (p *Proc) within(ctx context.Context, d time.Duration, sig int) int {
 	}
 	code := p.execAs(limited, "timeout")
 	switch {
-	case context.Cause(limited) != errTime:
+	case !errors.Is(context.Cause(limited), errTime):
 		return code
 	case sig == sigKill:
 		return 128 + sigKill

@@ -69,7 +69,7 @@ func (p *Proc) header(w io.Writer, name string, first *bool, f *flags) {
 		name = "standard input"
 	}
 	if !*first {
-		io.WriteString(w, "\n")
+		fmt.Fprint(w, "\n")
 	}
 	*first = false
 	fmt.Fprintf(w, "==> %s <==\n", name)
@@ -92,7 +92,7 @@ func headLines(w io.Writer, r io.Reader, n int64) error {
 		}
 		return nil
 	})
-	if err != errEnough {
+	if !errors.Is(err, errEnough) {
 		return err
 	}
 	giveBack(r, used)
@@ -102,7 +102,7 @@ func headLines(w io.Writer, r io.Reader, n int64) error {
 func giveBack(r io.Reader, used int64) {
 	s, ok := unwrap(r).(*stdin)
 	if ok && s.d != nil && s.d.file != nil {
-		s.d.file.Seek(used-s.read, io.SeekCurrent)
+		_, _ = s.d.file.Seek(used-s.read, io.SeekCurrent)
 	}
 }
 
@@ -214,7 +214,7 @@ func tailKept(w io.Writer, r io.Reader, cut func([]byte) []byte) error {
 		if len(kept) > 1<<20 || err != nil {
 			kept = append([]byte(nil), cut(kept)...)
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			_, err = w.Write(kept)
 			return err
 		}
@@ -235,7 +235,9 @@ func (p *Proc) follow(ctx context.Context, name string) int {
 		return p.fail(name, err)
 	}
 	defer h.Close()
-	h.Seek(0, io.SeekEnd)
+	if _, err := h.Seek(0, io.SeekEnd); err != nil {
+		return p.fail(name, err)
+	}
 	w, err := p.FS.Watch(full[:max(1, strings.LastIndexByte(full, '/'))], false)
 	if err != nil {
 		return p.fail(name, err)
@@ -351,7 +353,7 @@ func (c counts) print(w io.Writer, f *flags, width int, name string) {
 	if name != "" {
 		name = " " + name
 	}
-	io.WriteString(w, name+"\n")
+	fmt.Fprint(w, name+"\n")
 }
 
 func nlTool(_ context.Context, p *Proc) int {
@@ -472,12 +474,12 @@ func pasteLine(w io.Writer, r io.Reader, seps []byte) error {
 	n := -1
 	err := lines(r, func(line []byte) error {
 		if n++; n > 0 {
-			io.WriteString(w, separator(seps, n-1))
+			fmt.Fprint(w, separator(seps, n-1))
 		}
 		_, err := w.Write(bytes.TrimSuffix(line, []byte("\n")))
 		return err
 	})
-	io.WriteString(w, "\n")
+	fmt.Fprint(w, "\n")
 	return err
 }
 
@@ -495,11 +497,11 @@ func pasteColumns(w io.Writer, in []*bufio.Reader, seps []byte) {
 		}
 		for i, c := range cols {
 			if i > 0 {
-				io.WriteString(w, separator(seps, i-1))
+				fmt.Fprint(w, separator(seps, i-1))
 			}
-			io.WriteString(w, c)
+			fmt.Fprint(w, c)
 		}
-		io.WriteString(w, "\n")
+		fmt.Fprint(w, "\n")
 	}
 }
 
