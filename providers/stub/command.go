@@ -86,9 +86,7 @@ func (s *Sandbox) prepare(op string, cmd *compute.Command) (*execution, error) {
 		size := sizeOf(*cmd.TTY)
 		x.proc.TTY = func() (int, int) { return size.Rows, size.Cols }
 	}
-	for k, v := range cmd.Env {
-		x.proc.Env = append(x.proc.Env, k+"="+v)
-	}
+	x.proc.Env = appendEnv(x.proc.Env, cmd.Env)
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	return x, nil
 }

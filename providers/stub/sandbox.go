@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +36,7 @@ type Sandbox struct {
 	shells   map[string]*shellSession
 	ports    map[int]*listener
 	urls     map[int]string
+	conns    map[*conn]struct{}
 	events   broker[compute.Event]
 	work     sync.WaitGroup // background processes
 }
@@ -50,9 +52,7 @@ func (s *Sandbox) setup(opts *compute.CreateSandboxOptions, st *start) error {
 	s.sys = &shell.System{Now: s.p.cfg.Now, User: user, Host: s.info.ID}
 	s.env = append(s.env, "PATH=/usr/local/bin:/bin:/usr/bin", "HOME="+home(user), "USER="+user)
 	for _, env := range []map[string]string{st.env, opts.Env} {
-		for k, v := range env {
-			s.env = append(s.env, k+"="+v)
-		}
+		s.env = appendEnv(s.env, env)
 	}
 	s.env = s.env[:len(s.env):len(s.env)] // so that commands append to a copy
 	s.start = st.image.Bytes()
@@ -66,6 +66,17 @@ func (s *Sandbox) setup(opts *compute.CreateSandboxOptions, st *start) error {
 	s.fs = memfs.New(memfs.Options{Now: s.p.cfg.Now, Image: st.image, MaxBytes: limit, Seed: seed(s.seq)})
 	s.mounts = st.mounts
 	return mountAll(s.fs, s.mounts)
+}
+
+// appendEnv adds variables in the order of their names, so that results repeat.
+func appendEnv(list []string, env map[string]string) []string {
+	if len(env) == 0 {
+		return list
+	}
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, k+"="+env[k])
+	}
+	return list
 }
 
 func home(user string) string {
@@ -197,6 +208,7 @@ func (s *Sandbox) endAll() {
 	for _, l := range ports {
 		_ = l.Close()
 	}
+	s.disconnect(0)
 	s.sys.Kill()
 	s.work.Wait()
 }

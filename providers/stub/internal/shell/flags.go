@@ -2,11 +2,14 @@ package shell
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/computekit/compute/providers/stub/internal/memfs"
 )
 
 // flags are the parsed options of a tool: the last value of each, and how
@@ -160,7 +163,21 @@ func (p *Proc) open(name string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, nil
+	return openedFile{f, p.Stdin.(*stdin).ctx}, nil
+}
+
+// openedFile is a file that a process reads: it may have no end, but the
+// process has.
+type openedFile struct {
+	*memfs.File
+	ctx context.Context
+}
+
+func (f openedFile) Read(b []byte) (int, error) {
+	if f.ctx.Err() != nil {
+		panic(killed(f.ctx))
+	}
+	return f.File.Read(b)
 }
 
 // each calls do for every file, or for standard input if there are none. It

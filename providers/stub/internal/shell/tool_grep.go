@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path"
 	"regexp"
 	"strings"
@@ -195,7 +194,7 @@ func (g *grepper) dir(name string) {
 		if strings.HasPrefix(name, "./") || name == "." && len(g.f.args) > 0 {
 			sub = strings.TrimSuffix(name, "/") + "/" + e.Name()
 		}
-		if e.Type()&fs.ModeSymlink == 0 {
+		if e.IsDir() || e.Type().IsRegular() { // as grep does: no links, no devices
 			g.path(sub, true)
 		}
 	}
