@@ -2,7 +2,6 @@ package stub
 
 import (
 	"context"
-	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -223,64 +222,6 @@ func (s *Sandbox) setStatus(status compute.Status) {
 	}
 }
 
-// Suspend implements [compute.Suspender]. Files are kept, processes are not.
-func (s *Sandbox) Suspend(ctx context.Context) error {
-	t, err := s.p.before(ctx, "suspend", s.ID())
-	if err != nil {
-		return err
-	}
-	if err := s.alive("suspend"); err != nil {
-		return err
-	}
-	s.setStatus(compute.StatusSuspended)
-	s.endAll()
-	return t.after()
-}
-
-// Resume implements [compute.Suspender].
-func (s *Sandbox) Resume(ctx context.Context) error {
-	t, err := s.p.before(ctx, "resume", s.ID())
-	if err != nil {
-		return err
-	}
-	if err := s.alive("resume"); err != nil {
-		return err
-	}
-	s.setStatus(compute.StatusRunning)
-	s.touch()
-	return t.after()
-}
-
-// Extend implements [compute.Extender].
-func (s *Sandbox) Extend(ctx context.Context, d time.Duration) error {
-	t, err := s.p.before(ctx, "extend", s.ID())
-	if err != nil {
-		return err
-	}
-	if err := s.alive("extend"); err != nil {
-		return err
-	}
-	if info := s.copyInfo(); !info.Expires.IsZero() && info.Expires.Before(s.p.cfg.Now().Add(d)) {
-		s.extend(d)
-	}
-	return t.after()
-}
-
-// UpdateMetadata implements [compute.MetadataUpdater].
-func (s *Sandbox) UpdateMetadata(ctx context.Context, metadata map[string]string) error {
-	t, err := s.p.before(ctx, "update metadata", s.ID())
-	if err != nil {
-		return err
-	}
-	if err := s.alive("update metadata"); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.info.Metadata = maps.Clone(metadata)
-	s.mu.Unlock()
-	return t.after()
-}
-
 // Usage implements [compute.UsageReporter]. Processor time and memory are not
 // known.
 func (s *Sandbox) Usage(ctx context.Context) (*compute.Usage, error) {
@@ -296,53 +237,6 @@ func (s *Sandbox) Usage(ctx context.Context) (*compute.Usage, error) {
 	used, _ := s.fs.Used()
 	return &compute.Usage{DiskBytes: max(used-s.start, 0), Processes: len(s.running),
 		Uptime: s.p.cfg.Now().Sub(s.info.Created)}, t.after()
-}
-
-// Events implements [compute.EventWatcher].
-func (s *Sandbox) Events(ctx context.Context) iter.Seq2[compute.Event, error] {
-	return func(yield func(compute.Event, error) bool) {
-		if _, err := s.p.before(ctx, "events", s.ID()); err != nil {
-			yield(compute.Event{}, err)
-			return
-		}
-		if err := s.alive("events"); err != nil {
-			yield(compute.Event{}, err)
-			return
-		}
-		s.mu.Lock()
-		first := compute.Event{Time: s.p.cfg.Now(), Type: compute.EventStatus, Status: s.info.Status}
-		sub := s.events.subscribe()
-		s.mu.Unlock()
-		defer s.events.unsubscribe(sub)
-		if yield(first, nil) {
-			s.follow(ctx, sub, yield)
-		}
-	}
-}
-
-func (s *Sandbox) follow(ctx context.Context, sub *subscriber[compute.Event], yield func(compute.Event, error) bool) {
-	for {
-		select {
-		case e, ok := <-sub.ch:
-			if !ok || !yield(e, nil) {
-				return
-			}
-			if sub.lost.Swap(false) {
-				yield(compute.Event{}, s.p.fail("events", s.ID(), compute.ErrTruncated, "events were lost"))
-				return
-			}
-		case <-ctx.Done():
-			yield(compute.Event{}, s.p.ended(ctx, "events", s.ID()))
-			return
-		}
-	}
-}
-
-// Log reports an event of type log to those who watch s.
-func (s *Sandbox) Log(message string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.events.send(compute.Event{Time: s.p.cfg.Now(), Type: compute.EventLog, Message: message})
 }
 
 // seed makes sandboxes differ in their noise.
