@@ -12,8 +12,8 @@ import (
 	"github.com/computekit/compute/providers/stub/internal/shell"
 )
 
-// Sandbox implements [compute.Sandbox] and every optional interface of
-// sandboxes. Reach it with compute.As[*stub.Sandbox](sb).
+// Sandbox implements [compute.Sandbox] and the optional interfaces of sandboxes,
+// but for [compute.SSHer] and [compute.Waiter]. Reach it with compute.As[*stub.Sandbox](sb).
 type Sandbox struct {
 	p      *Provider
 	seq    int
@@ -36,6 +36,7 @@ type Sandbox struct {
 	ports    map[int]*listener
 	urls     map[int]string
 	conns    map[*conn]struct{}
+	watches  map[*memfs.Watcher]struct{}
 	events   broker[compute.Event]
 	work     sync.WaitGroup // background processes
 }
@@ -189,6 +190,7 @@ func (s *Sandbox) stop(why string) {
 	s.events.close()
 	s.mu.Unlock()
 	s.endAll()
+	s.endWatches()
 	s.release()
 }
 

@@ -116,5 +116,6 @@ func (s *Sandbox) Rollback(ctx context.Context, snapshotID string) error {
 	s.mu.Lock()
 	s.fs = fsys
 	s.mu.Unlock()
+	s.endWatches() // they were of the files before
 	return t.after()
 }

@@ -159,3 +159,13 @@ func TestNothingOfTheHost(t *testing.T) {
 	_, err := os.Stat("/tmp/of-the-sandbox")
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
+
+func TestWatchEndsWithTheSandbox(t *testing.T) {
+	_, sb := newSandbox(t, stub.Config{})
+	events, err := compute.WatchFiles(t.Context(), sb.Filesystem(), "/tmp")
+	require.NoError(t, err)
+	require.NoError(t, sb.Destroy(t.Context()))
+	for _, err := range events {
+		require.ErrorIs(t, err, compute.ErrNotFound)
+	}
+}

@@ -69,6 +69,8 @@ func TestSeveralVolumes(t *testing.T) {
 	require.NoError(t, script(t, sb, "echo 1 >/a/f && mv /a/f /a/b/g && mkdir /a/d && ln -s /a/b /a/l").Err())
 	assert.Equal(t, "b\nd\nl\n", script(t, sb, "ls /a").Stdout)
 	assert.Equal(t, "1\n", script(t, sb, "cat /a/l/g").Stdout)
+	assert.Equal(t, "/a\n", script(t, sb, "find / -xdev -path '/a*'").Stdout)
+	assert.Equal(t, "/a/b\n", script(t, sb, "df /a/b/g | tail -n 1 | sed 's/.* //'").Stdout)
 	assert.Equal(t, 1, script(t, sb, "rm -rf /a").ExitCode)
 	only := withMounts(t, p, compute.Mount{Volume: outer, Path: "/x"})
 	assert.Empty(t, script(t, only, "ls /x/b").Stdout)

@@ -18,7 +18,7 @@ func (f filesystem) WatchFiles(ctx context.Context, dir string) (iter.Seq2[compu
 	if err != nil {
 		return nil, fix("watch", dir, err)
 	}
-	context.AfterFunc(ctx, w.Close)
+	f.s.watch(ctx, w)
 	if err := t.after(); err != nil {
 		return nil, err
 	}
@@ -30,8 +30,44 @@ func (f filesystem) WatchFiles(ctx context.Context, dir string) (iter.Seq2[compu
 				}
 			}
 		}
-		yield(compute.FileEvent{}, f.s.p.ended(ctx, "watch files", f.s.ID()))
+		yield(compute.FileEvent{}, f.over(ctx))
 	}, nil
+}
+
+// over is why a watch has ended.
+func (f filesystem) over(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return f.s.p.ended(ctx, "watch files", f.s.ID())
+	}
+	if err := f.s.alive("watch files"); err != nil {
+		return err
+	}
+	return f.s.p.fail("watch files", f.s.ID(), compute.ErrConflict, "the sandbox was rolled back")
+}
+
+// watch ends the watch with the context, or with the sandbox.
+func (s *Sandbox) watch(ctx context.Context, w *memfs.Watcher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.watches == nil {
+		s.watches = map[*memfs.Watcher]struct{}{}
+	}
+	s.watches[w] = struct{}{}
+	context.AfterFunc(ctx, func() {
+		w.Close()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.watches, w)
+	})
+}
+
+func (s *Sandbox) endWatches() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.watches {
+		w.Close()
+	}
+	clear(s.watches)
 }
 
 func (f filesystem) missed(e memfs.Event) error {
