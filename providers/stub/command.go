@@ -62,6 +62,9 @@ type execution struct {
 
 	mu     sync.Mutex
 	broken error // of the first stream that failed
+
+	in   input
+	outs [2]output
 }
 
 // prepare checks what a command needs and makes its execution.
@@ -83,9 +86,7 @@ func (s *Sandbox) prepare(op string, cmd *compute.Command) (*execution, error) {
 		size := sizeOf(*cmd.TTY)
 		x.proc.TTY = func() (int, int) { return size.Rows, size.Cols }
 	}
-	for k, v := range cmd.Env {
-		x.proc.Env = append(x.proc.Env, k+"="+v)
-	}
+	x.proc.Env = appendEnv(x.proc.Env, cmd.Env)
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	return x, nil
 }
@@ -97,13 +98,13 @@ func (s *Sandbox) directory(fsys *memfs.FS, dir string) (string, error) {
 	if dir != "" {
 		full = memfs.Join(workdir, dir)
 	}
-	info, err := fsys.Stat(full)
+	ok, err := fsys.IsDir(full)
 	switch {
-	case dir == "" && err != nil:
+	case dir == "" && !ok:
 		return "/", nil
 	case err != nil:
-		return "", &fs.PathError{Op: "chdir", Path: dir, Err: reason(err)}
-	case !info.IsDir():
+		return "", &fs.PathError{Op: "chdir", Path: dir, Err: err}
+	case !ok:
 		return "", &fs.PathError{Op: "chdir", Path: dir, Err: memfs.ErrNotDir}
 	}
 	return path.Clean(full), nil
@@ -124,8 +125,9 @@ func (x *execution) run(ctx context.Context) int {
 	if !s.enlist(x) {
 		return -1
 	}
-	stop := context.AfterFunc(ctx, x.cancel)
-	defer stop()
+	if ctx.Done() != nil {
+		defer context.AfterFunc(ctx, x.cancel)()
+	}
 	begin := s.p.cfg.Now()
 	code := shell.Run(x.ctx, &x.proc, s.lookup)
 	x.took = s.p.cfg.Now().Sub(begin)
@@ -199,8 +201,8 @@ func sizeOf(t compute.TTY) compute.TTY {
 // connect gives the command its streams. A terminal has one output.
 func (x *execution) connect(stdin io.Reader, stdout, stderr io.Writer) {
 	x.proc.Stdin = stdin
-	x.proc.Stdout = &output{x, stdout}
-	x.proc.Stderr = &output{x, stderr}
+	x.outs = [2]output{{x, stdout}, {x, stderr}}
+	x.proc.Stdout, x.proc.Stderr = &x.outs[0], &x.outs[1]
 	if x.proc.TTY != nil {
 		x.proc.Stderr = x.proc.Stdout
 	}
@@ -212,7 +214,8 @@ func (x *execution) input(r io.Reader) io.Reader {
 	if r == nil {
 		return nil
 	}
-	return &input{x, r}
+	x.in = input{x, r}
+	return &x.in
 }
 
 type input struct {

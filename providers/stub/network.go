@@ -77,6 +77,11 @@ func (l *listener) Close() error {
 // DialContext implements [compute.Dialer]. Only the sandbox itself can be
 // reached, under any of its own names.
 func (s *Sandbox) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	return s.dial(ctx, network, addr, 0)
+}
+
+// dial is DialContext, on behalf of the URL of a port if that is not 0.
+func (s *Sandbox) dial(ctx context.Context, network, addr string, url int) (net.Conn, error) {
 	t, err := s.use(ctx, "dial")
 	if err != nil {
 		return nil, err
@@ -104,7 +109,15 @@ func (s *Sandbox) DialContext(ctx context.Context, network, addr string) (net.Co
 	near, far := net.Pipe()
 	select {
 	case l.conns <- far:
-		return near, t.after()
+		c, ok := s.track(near, url)
+		if !ok {
+			return fail(syscall.ECONNRESET)
+		}
+		if err := t.after(); err != nil {
+			_ = c.Close()
+			return nil, err
+		}
+		return c, nil
 	case <-l.done:
 		return fail(syscall.ECONNREFUSED)
 	case <-ctx.Done():
@@ -139,6 +152,13 @@ func (s *Sandbox) url(ctx context.Context, op string, port int, subdomain string
 	if err != nil {
 		return "", err
 	}
+	if subdomain != "" {
+		s.p.mu.Lock() // until the name is taken
+		defer s.p.mu.Unlock()
+		if s.p.taken(subdomain, s, port) {
+			return "", s.p.fail(op, s.ID(), compute.ErrConflict, "the subdomain %q is taken", subdomain)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := s.urls[port]
@@ -157,6 +177,16 @@ func (s *Sandbox) url(ctx context.Context, op string, port int, subdomain string
 	}
 	s.urls[port] = u
 	return u, t.after()
+}
+
+// taken reports whether a subdomain leads elsewhere. The caller holds p.mu.
+func (p *Provider) taken(subdomain string, s *Sandbox, port int) bool {
+	for _, o := range p.boxes {
+		if at := o.portOf(subdomain + ".stub.test"); at != 0 && (o != s || at != port) {
+			return true
+		}
+	}
+	return false
 }
 
 func validLabel(s string) bool {
@@ -188,6 +218,7 @@ func (s *Sandbox) CloseURL(ctx context.Context, port int) error {
 	s.mu.Lock()
 	delete(s.urls, port)
 	s.mu.Unlock()
+	s.disconnect(port)
 	return t.after()
 }
 
@@ -214,7 +245,7 @@ func (p *Provider) dialURL(ctx context.Context, network, addr string) (net.Conn,
 	p.mu.Unlock()
 	for _, s := range boxes {
 		if port := s.portOf(host); port != 0 {
-			return s.DialContext(ctx, network, fmt.Sprintf("localhost:%d", port))
+			return s.dial(ctx, network, fmt.Sprintf("localhost:%d", port), port)
 		}
 	}
 	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}

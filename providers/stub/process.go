@@ -3,7 +3,6 @@ package stub
 import (
 	"context"
 	"io"
-	"iter"
 	"slices"
 	"sync"
 
@@ -32,7 +31,6 @@ type Process struct {
 	info  compute.ProcessInfo
 	sig   compute.Signal
 	res   *compute.Result
-	err   error
 	winsz *compute.TTY
 }
 
@@ -56,7 +54,7 @@ func (s *Sandbox) StartCommand(ctx context.Context, cmd *compute.Command) (compu
 	if !s.adopt(p) {
 		return nil, s.p.fail(op, s.ID(), compute.ErrNotFound, "")
 	}
-	go p.run()
+	go p.run() //nolint:gosec // a background process outlives the context that started it
 	if err := t.after(); err != nil {
 		return nil, err
 	}
@@ -190,51 +188,6 @@ func (p *Process) Wait(ctx context.Context) (*compute.Result, error) {
 	return &res, nil
 }
 
-// Attach implements [compute.Process].
-func (p *Process) Attach(ctx context.Context, stdout, stderr io.Writer) error {
-	t, err := p.s.p.before(ctx, "attach", p.s.ID())
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var wg sync.WaitGroup
-	var mu sync.Mutex // the writers may be one
-	var errs [2]error
-	for i, w := range []io.Writer{stdout, stderr} {
-		if w == nil {
-			continue
-		}
-		if i == 0 {
-			w = t.writer(w)
-		}
-		wg.Go(func() {
-			if errs[i] = p.logs[i].copyTo(ctx, &lockedWriter{&mu, w}); errs[i] != nil {
-				cancel(errs[i])
-			}
-		})
-	}
-	wg.Wait()
-	if cause := context.Cause(ctx); cause != nil {
-		return &compute.Error{Op: "attach", Provider: p.s.p.Name(), ID: p.id, Err: cause}
-	}
-	if p.logs[0].lost() || p.logs[1].lost() {
-		return p.s.p.fail("attach", p.id, compute.ErrTruncated, "the beginning of the output was not kept")
-	}
-	return nil
-}
-
-type lockedWriter struct {
-	mu *sync.Mutex
-	w  io.Writer
-}
-
-func (l *lockedWriter) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(b)
-}
-
 // Kill implements [compute.Process].
 func (p *Process) Kill(ctx context.Context) error {
 	if err := p.check(ctx, "kill"); err != nil {
@@ -292,39 +245,4 @@ func (p *Process) Resize(ctx context.Context, size compute.TTY) error {
 	*p.winsz = sizeOf(size)
 	p.signals.Send(int(compute.SIGWINCH))
 	return nil
-}
-
-// GetProcess implements [compute.ProcessGetter].
-func (s *Sandbox) GetProcess(ctx context.Context, id string) (compute.Process, error) {
-	if _, err := s.p.before(ctx, "get process", s.ID()); err != nil {
-		return nil, err
-	}
-	if err := s.alive("get process"); err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.procs {
-		if p.id == id {
-			return p, nil
-		}
-	}
-	return nil, s.p.fail("get process", id, compute.ErrNotFound, "")
-}
-
-// ListProcesses implements [compute.ProcessLister].
-func (s *Sandbox) ListProcesses(ctx context.Context) iter.Seq2[*compute.ProcessInfo, error] {
-	return list(ctx, s.p, "list processes", s.alive, 0, func() (all []*compute.ProcessInfo) {
-		s.mu.Lock()
-		procs := slices.Clone(s.procs)
-		s.mu.Unlock()
-		for _, p := range slices.Backward(procs) {
-			p.mu.Lock()
-			info := p.info
-			p.mu.Unlock()
-			info.Args = slices.Clone(info.Args)
-			all = append(all, &info)
-		}
-		return all
-	})
 }

@@ -2,8 +2,8 @@ package stub
 
 import (
 	"context"
-	"iter"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,8 +12,8 @@ import (
 	"github.com/computekit/compute/providers/stub/internal/shell"
 )
 
-// Sandbox implements [compute.Sandbox] and every optional interface of
-// sandboxes. Reach it with compute.As[*stub.Sandbox](sb).
+// Sandbox implements [compute.Sandbox] and the optional interfaces of sandboxes,
+// but for [compute.SSHer] and [compute.Waiter]. Reach it with compute.As[*stub.Sandbox](sb).
 type Sandbox struct {
 	p      *Provider
 	seq    int
@@ -35,6 +35,8 @@ type Sandbox struct {
 	shells   map[string]*shellSession
 	ports    map[int]*listener
 	urls     map[int]string
+	conns    map[*conn]struct{}
+	watches  map[*memfs.Watcher]struct{}
 	events   broker[compute.Event]
 	work     sync.WaitGroup // background processes
 }
@@ -48,11 +50,9 @@ func (s *Sandbox) setup(opts *compute.CreateSandboxOptions, st *start) error {
 		user = "root"
 	}
 	s.sys = &shell.System{Now: s.p.cfg.Now, User: user, Host: s.info.ID}
-	s.env = append(s.env, "PATH=/usr/local/bin:/usr/bin:/bin", "HOME="+home(user), "USER="+user)
+	s.env = append(s.env, "PATH=/usr/local/bin:/bin:/usr/bin", "HOME="+home(user), "USER="+user)
 	for _, env := range []map[string]string{st.env, opts.Env} {
-		for k, v := range env {
-			s.env = append(s.env, k+"="+v)
-		}
+		s.env = appendEnv(s.env, env)
 	}
 	s.env = s.env[:len(s.env):len(s.env)] // so that commands append to a copy
 	s.start = st.image.Bytes()
@@ -63,9 +63,20 @@ func (s *Sandbox) setup(opts *compute.CreateSandboxOptions, st *start) error {
 	if st.disk > 0 {
 		limit = st.disk + s.start
 	}
-	s.fs = memfs.New(memfs.Options{Now: s.p.cfg.Now, Image: st.image, MaxBytes: limit, Seed: uint64(s.seq)})
+	s.fs = memfs.New(memfs.Options{Now: s.p.cfg.Now, Image: st.image, MaxBytes: limit, Seed: seed(s.seq)})
 	s.mounts = st.mounts
 	return mountAll(s.fs, s.mounts)
+}
+
+// appendEnv adds variables in the order of their names, so that results repeat.
+func appendEnv(list []string, env map[string]string) []string {
+	if len(env) == 0 {
+		return list
+	}
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, k+"="+env[k])
+	}
+	return list
 }
 
 func home(user string) string {
@@ -179,6 +190,7 @@ func (s *Sandbox) stop(why string) {
 	s.events.close()
 	s.mu.Unlock()
 	s.endAll()
+	s.endWatches()
 	s.release()
 }
 
@@ -197,6 +209,7 @@ func (s *Sandbox) endAll() {
 	for _, l := range ports {
 		_ = l.Close()
 	}
+	s.disconnect(0)
 	s.sys.Kill()
 	s.work.Wait()
 }
@@ -209,64 +222,6 @@ func (s *Sandbox) setStatus(status compute.Status) {
 		s.info.Status = status
 		s.events.send(compute.Event{Time: s.p.cfg.Now(), Type: compute.EventStatus, Status: status})
 	}
-}
-
-// Suspend implements [compute.Suspender]. Files are kept, processes are not.
-func (s *Sandbox) Suspend(ctx context.Context) error {
-	t, err := s.p.before(ctx, "suspend", s.ID())
-	if err != nil {
-		return err
-	}
-	if err := s.alive("suspend"); err != nil {
-		return err
-	}
-	s.setStatus(compute.StatusSuspended)
-	s.endAll()
-	return t.after()
-}
-
-// Resume implements [compute.Suspender].
-func (s *Sandbox) Resume(ctx context.Context) error {
-	t, err := s.p.before(ctx, "resume", s.ID())
-	if err != nil {
-		return err
-	}
-	if err := s.alive("resume"); err != nil {
-		return err
-	}
-	s.setStatus(compute.StatusRunning)
-	s.touch()
-	return t.after()
-}
-
-// Extend implements [compute.Extender].
-func (s *Sandbox) Extend(ctx context.Context, d time.Duration) error {
-	t, err := s.p.before(ctx, "extend", s.ID())
-	if err != nil {
-		return err
-	}
-	if err := s.alive("extend"); err != nil {
-		return err
-	}
-	if info := s.copyInfo(); !info.Expires.IsZero() && info.Expires.Before(s.p.cfg.Now().Add(d)) {
-		s.extend(d)
-	}
-	return t.after()
-}
-
-// UpdateMetadata implements [compute.MetadataUpdater].
-func (s *Sandbox) UpdateMetadata(ctx context.Context, metadata map[string]string) error {
-	t, err := s.p.before(ctx, "update metadata", s.ID())
-	if err != nil {
-		return err
-	}
-	if err := s.alive("update metadata"); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.info.Metadata = maps.Clone(metadata)
-	s.mu.Unlock()
-	return t.after()
 }
 
 // Usage implements [compute.UsageReporter]. Processor time and memory are not
@@ -286,49 +241,5 @@ func (s *Sandbox) Usage(ctx context.Context) (*compute.Usage, error) {
 		Uptime: s.p.cfg.Now().Sub(s.info.Created)}, t.after()
 }
 
-// Events implements [compute.EventWatcher].
-func (s *Sandbox) Events(ctx context.Context) iter.Seq2[compute.Event, error] {
-	return func(yield func(compute.Event, error) bool) {
-		if _, err := s.p.before(ctx, "events", s.ID()); err != nil {
-			yield(compute.Event{}, err)
-			return
-		}
-		if err := s.alive("events"); err != nil {
-			yield(compute.Event{}, err)
-			return
-		}
-		s.mu.Lock()
-		first := compute.Event{Time: s.p.cfg.Now(), Type: compute.EventStatus, Status: s.info.Status}
-		sub := s.events.subscribe()
-		s.mu.Unlock()
-		defer s.events.unsubscribe(sub)
-		if yield(first, nil) {
-			s.follow(ctx, sub, yield)
-		}
-	}
-}
-
-func (s *Sandbox) follow(ctx context.Context, sub *subscriber[compute.Event], yield func(compute.Event, error) bool) {
-	for {
-		select {
-		case e, ok := <-sub.ch:
-			if !ok || !yield(e, nil) {
-				return
-			}
-			if sub.lost.Swap(false) {
-				yield(compute.Event{}, s.p.fail("events", s.ID(), compute.ErrTruncated, "events were lost"))
-				return
-			}
-		case <-ctx.Done():
-			yield(compute.Event{}, s.p.ended(ctx, "events", s.ID()))
-			return
-		}
-	}
-}
-
-// Log reports an event of type log to those who watch s.
-func (s *Sandbox) Log(message string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.events.send(compute.Event{Time: s.p.cfg.Now(), Type: compute.EventLog, Message: message})
-}
+// seed makes sandboxes differ in their noise.
+func seed(seq int) uint64 { return uint64(seq) } //nolint:gosec // sequence numbers are positive

@@ -108,7 +108,7 @@ func (s *Sandbox) Rollback(ctx context.Context, snapshotID string) error {
 		return s.p.fail(op, snapshotID, compute.ErrNotFound, "no such snapshot")
 	}
 	_, limit := s.files().Used()
-	fsys := memfs.New(memfs.Options{Now: s.p.cfg.Now, Image: snap.image, MaxBytes: limit, Seed: uint64(s.seq)})
+	fsys := memfs.New(memfs.Options{Now: s.p.cfg.Now, Image: snap.image, MaxBytes: limit, Seed: seed(s.seq)})
 	if err := mountAll(fsys, s.mounts); err != nil {
 		return &compute.Error{Op: op, Provider: s.p.Name(), ID: s.ID(), Err: err}
 	}
@@ -116,5 +116,6 @@ func (s *Sandbox) Rollback(ctx context.Context, snapshotID string) error {
 	s.mu.Lock()
 	s.fs = fsys
 	s.mu.Unlock()
+	s.endWatches() // they were of the files before
 	return t.after()
 }

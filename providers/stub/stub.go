@@ -62,8 +62,8 @@ type Config struct {
 	PageSize int
 }
 
-// Provider implements [compute.Compute] with every ability that package
-// compute names. Close it to end everything that runs.
+// Provider implements [compute.Compute] with the abilities that package compute
+// names, but for SSH and builds of Dockerfiles. Close it to end everything that runs.
 type Provider struct {
 	cfg    Config
 	base   *memfs.Image

@@ -2,7 +2,6 @@ package stub
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"path"
 	"slices"
@@ -108,6 +107,9 @@ func (p *Provider) mounts(op string, wanted []compute.Mount) ([]mount, error) {
 		if full == "/" || strings.HasPrefix(full+"/", "/dev/") {
 			return nil, p.fail(op, m.Volume, compute.ErrInvalid, "a volume cannot be mounted at %s", full)
 		}
+		if slices.ContainsFunc(mounts, func(o mount) bool { return o.path == full }) {
+			return nil, p.fail(op, m.Volume, compute.ErrInvalid, "two volumes are to be mounted at %s", full)
+		}
 		mounts = append(mounts, mount{v, full, m.ReadOnly})
 	}
 	for _, m := range mounts {
@@ -119,9 +121,11 @@ func (p *Provider) mounts(op string, wanted []compute.Mount) ([]mount, error) {
 }
 
 // mountAll attaches the volumes to a sandbox's files.
-func mountAll(_ *memfs.FS, mounts []mount) error {
-	if len(mounts) > 0 {
-		return errors.ErrUnsupported
+func mountAll(fsys *memfs.FS, mounts []mount) error {
+	for _, m := range mounts {
+		if err := fsys.Mount(m.path, m.v.fs, m.readOnly); err != nil {
+			return err
+		}
 	}
 	return nil
 }

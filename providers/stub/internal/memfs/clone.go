@@ -9,7 +9,8 @@ type Image struct {
 	linked bool // holds files with several names
 }
 
-// Snapshot copies the tree's structure, but not the contents of its files.
+// Snapshot copies the tree's structure, but not the contents of its files nor
+// what is mounted in it.
 func (f *FS) Snapshot() *Image {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -20,7 +21,7 @@ func (f *FS) Snapshot() *Image {
 }
 
 // Clone returns a tree with the same contents and options that changes on its
-// own from now on. Watches stay with the original.
+// own from now on. Watches and mounts stay with the original.
 func (f *FS) Clone() *FS {
 	o := Options{Now: f.now, MaxBytes: f.limit, Image: f.Snapshot(), Unprivileged: f.unprivileged, Seed: f.seed}
 	return New(o)

@@ -21,7 +21,7 @@ func (h *File) fillRandom(b []byte) {
 		z := h.rand
 		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 		z = (z ^ z>>27) * 0x94d049bb133111eb
-		b[i] = byte(z ^ z>>31)
+		b[i] = byte(z ^ z>>31) //nolint:gosec // eight bits of it
 	}
 }
 

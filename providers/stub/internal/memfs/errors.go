@@ -25,6 +25,9 @@ var (
 	ErrNameLong   error = &reason{"file name too long", fs.ErrInvalid}
 	ErrBadHandle  error = &reason{"bad file descriptor", nil}
 	ErrNoSpace    error = &reason{"no space left on device", nil}
+	ErrReadOnly   error = &reason{"read-only file system", fs.ErrPermission}
+	ErrBusy       error = &reason{"device or resource busy", nil}
+	ErrCrossMount error = &reason{"invalid cross-device link", nil}
 )
 
 func fail(op, name string, err error) error {

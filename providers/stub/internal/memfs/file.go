@@ -1,6 +1,7 @@
 package memfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"path"
@@ -15,6 +16,7 @@ type File struct {
 	name string
 	path string // for events
 	node *node
+	dev  int
 	flag int
 
 	mu     sync.Mutex // guards what follows; taken before the tree's lock
@@ -33,14 +35,38 @@ func (f *FS) Create(name string) (*File, error) {
 
 // OpenFile opens with the flags of package os.
 func (f *FS) OpenFile(name string, flag int, perm fs.FileMode) (*File, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	p, err := f.openPlace(name, flag, perm)
+	t, err := f.routeOpen(name, flag)
+	if err != nil {
+		return nil, fail("open", name, err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p, err := t.openPlace(t.name, flag, perm)
 	if err != nil {
 		return nil, fail("open", name, err)
 	}
 	p.node.hold(1)
-	return &File{fsys: f, name: name, path: p.full(), node: p.node, flag: flag, rand: f.seed}, nil
+	return &File{fsys: t.FS, name: name, path: p.full(), node: p.node, dev: t.dev, flag: flag, rand: f.seed}, nil
+}
+
+// routeOpen is route for a file to be opened: one that is there may be read
+// even where nothing may be changed.
+func (f *FS) routeOpen(name string, flag int) (spot, error) {
+	t, err := f.route(name, flag&syscall.O_EXCL == 0)
+	if err != nil || !t.readOnly || access(flag)&2 == 0 && flag&syscall.O_CREAT == 0 {
+		return t, err
+	}
+	switch fi, err := t.Lstat(t.name); {
+	case err != nil && (flag&syscall.O_CREAT == 0 || !errors.Is(err, ErrNotExist)):
+		return t, reasonOf(err)
+	case err == nil && fi.IsDir():
+		return t, ErrIsDir
+	case err == nil && flag&syscall.O_EXCL != 0:
+		return t, ErrExist
+	case err == nil && access(flag)&2 == 0:
+		return t, nil
+	}
+	return t, ErrReadOnly
 }
 
 func (f *FS) openPlace(name string, flag int, perm fs.FileMode) (*place, error) {
@@ -105,7 +131,7 @@ func (h *File) Name() string { return h.name }
 func (h *File) Stat() (fs.FileInfo, error) {
 	h.fsys.mu.RLock()
 	defer h.fsys.mu.RUnlock()
-	return h.node.info(path.Base(h.name)), nil
+	return h.node.info(path.Base(h.name), h.dev), nil
 }
 
 // Close ends the use of the handle; a second Close is an error.
@@ -211,7 +237,7 @@ func (h *File) ReadDir(n int) ([]fs.DirEntry, error) {
 	if h.closed || !h.node.isDir() {
 		return nil, fail("readdir", h.name, ErrNotDir)
 	}
-	all := list(h.node)
+	all := list(h.node, h.dev)
 	all = all[min(int(h.off), len(all)):]
 	if n > 0 && len(all) == 0 {
 		return nil, io.EOF

@@ -1,6 +1,7 @@
 package memfs
 
 import (
+	"errors"
 	"io/fs"
 	"path"
 )
@@ -22,7 +23,7 @@ func (i ioFS) full(op, name string) (string, error) {
 
 // relabel makes the error speak of the name that was asked for.
 func relabel(name string, err error) error {
-	if pe, ok := err.(*fs.PathError); ok {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		pe.Path = name
 	}
 	return err

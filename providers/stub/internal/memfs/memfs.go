@@ -6,6 +6,7 @@ package memfs
 import (
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,7 +35,8 @@ type FS struct {
 	lastID       uint64
 	seed         uint64
 	unprivileged bool
-	watchers     []*Watcher
+	watchers     []subscription
+	mounts       atomic.Pointer[[]mount] // nil or not empty; changed with mu held
 }
 
 // New returns a tree. It shares the image's files until they change, so that

@@ -87,10 +87,12 @@ type info struct {
 	sys   Sys
 }
 
-// Sys is what FileInfo.Sys returns: a pointer to the number of the file, which
-// is equal for two names of one file, and the count of its names.
+// Sys is what FileInfo.Sys returns: a pointer to the numbers of the file and of
+// its mount, which are equal for two names of one file, and the count of its
+// names.
 type Sys struct {
 	ID    uint64
+	Dev   int // of the mount; 0 is the tree itself
 	Links int
 }
 
@@ -104,7 +106,7 @@ func (i *info) Type() fs.FileMode          { return i.mode.Type() }
 func (i *info) Info() (fs.FileInfo, error) { return i, nil }
 func (i *info) String() string             { return fs.FormatFileInfo(i) }
 
-func (n *node) info(name string) *info {
+func (n *node) info(name string, dev int) *info {
 	links := int(n.links)
 	if n.isDir() {
 		links = 2
@@ -114,5 +116,5 @@ func (n *node) info(name string) *info {
 			}
 		}
 	}
-	return &info{name, n.mode, n.mtime, n.size(), Sys{n.id, links}}
+	return &info{name, n.mode, n.mtime, n.size(), Sys{n.id, dev, links}}
 }

@@ -1,32 +1,46 @@
 package memfs
 
 import (
+	"errors"
 	"path"
 	"strings"
 )
 
 // Remove removes a file, a link or an empty directory.
 func (f *FS) Remove(name string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	p, err := f.removable(name)
+	t, err := f.routeRemoval(name)
+	if err != nil {
+		return fail("remove", name, err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p, err := t.removable(t.name)
 	if err == nil && len(p.node.kids) > 0 {
 		err = ErrNotEmpty
 	}
 	if err == nil {
-		f.detach(p)
+		t.detach(p)
 	}
 	return fail("remove", name, err)
 }
 
-func (f *FS) removable(name string) (*place, error) {
+// routeRemoval is route for a name that is to go.
+func (f *FS) routeRemoval(name string) (spot, error) {
 	switch path.Base(name) {
 	case ".", "..", "/":
 		if name != "" {
-			return nil, ErrInvalid
+			return spot{}, ErrInvalid
 		}
 	}
-	p, err := f.existing(strings.TrimRight(name, "/"), false)
+	t, err := f.routeChange(strings.TrimRight(name, "/"), false, false)
+	if t.full != "" && f.pinned(t.full) {
+		return t, ErrBusy
+	}
+	return t, err
+}
+
+func (f *FS) removable(name string) (*place, error) {
+	p, err := f.existing(name, false)
 	if err != nil {
 		return nil, err
 	}
@@ -67,38 +81,54 @@ func (f *FS) forget(n *node) {
 // RemoveAll removes the name and all below it. That nothing is there is no
 // error. It refuses "", "/", "." and "..".
 func (f *FS) RemoveAll(name string) error {
-	switch path.Base(name) {
-	case ".", "..", "/":
+	if name == "" {
 		return fail("removeall", name, ErrInvalid)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	p, err := f.walk(strings.TrimRight(name, "/"), false)
-	switch {
-	case err == ErrNotExist || err == nil && p.node == nil:
+	t, err := f.routeRemoval(name)
+	if err == nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		var p *place
+		if p, err = t.removable(t.name); err == nil {
+			t.detach(p)
+		}
+	}
+	if errors.Is(err, ErrNotExist) {
 		return nil
-	case err != nil:
-		return fail("removeall", name, err)
-	case p.base == "":
-		return fail("removeall", name, ErrInvalid)
-	case f.denies(p.parent(), 3):
-		return fail("removeall", name, ErrPermission)
 	}
-	f.detach(p)
-	return nil
+	return fail("removeall", name, err)
 }
 
 // Rename gives a file another name, replacing what has that name, as rename(2)
 // does.
 func (f *FS) Rename(oldname, newname string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	from, err := f.removable(oldname)
+	old, err := f.routeRemoval(oldname)
+	if err != nil {
+		return fail("rename", oldname, err)
+	}
+	to, err := f.route(strings.TrimRight(newname, "/"), false)
+	switch {
+	case err != nil:
+	case !old.with(to):
+		err = ErrCrossMount
+	case to.full != "" && f.pinned(to.full):
+		err = ErrBusy
+	}
+	if err != nil {
+		return fail("rename", newname, err)
+	}
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	return old.rename(oldname, newname, old.name, to.name)
+}
+
+func (f *FS) rename(oldname, newname, old, name string) error {
+	from, err := f.removable(old)
 	if err != nil {
 		return fail("rename", oldname, err)
 	}
 	f.own(from)
-	to, err := f.walk(strings.TrimRight(newname, "/"), false)
+	to, err := f.walk(name, false)
 	if err == nil {
 		err = f.mayReplace(from, to, newname)
 	}

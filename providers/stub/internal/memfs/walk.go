@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"sync"
 )
 
 const (
@@ -45,18 +46,40 @@ type walker struct {
 // walk resolves the name. A missing last element is no error: the node is nil.
 // A link at the end is followed if follow is set or the name ends in a slash.
 func (f *FS) walk(name string, follow bool) (*place, error) {
-	if name == "" {
-		return nil, ErrNotExist
-	}
 	w := &walker{fsys: f}
-	w.chain, w.node = w.buf[:0], f.root
-	if err := w.steps(name, follow); err != nil {
+	if err := w.walk(name, follow); err != nil {
 		return nil, err
 	}
 	if w.base == "" && len(w.chain) == 0 {
 		w.chain = append(w.chain, step{"", f.root})
 	}
 	return &w.place, nil
+}
+
+var walkers = sync.Pool{New: func() any { return new(walker) }}
+
+// find is walk for those who want the node only, which must exist. It needs no
+// memory.
+func (f *FS) find(name string, follow bool) (*node, error) {
+	w := walkers.Get().(*walker)
+	defer walkers.Put(w)
+	defer func() { *w = walker{} }()
+	w.fsys = f
+	if err := w.walk(name, follow); err != nil {
+		return nil, err
+	}
+	if w.node == nil {
+		return nil, ErrNotExist
+	}
+	return w.node, nil
+}
+
+func (w *walker) walk(name string, follow bool) error {
+	if name == "" {
+		return ErrNotExist
+	}
+	w.chain, w.node = w.buf[:0], w.fsys.root
+	return w.steps(name, follow)
 }
 
 func (w *walker) steps(name string, follow bool) error {
@@ -184,13 +207,19 @@ func Join(dir, name string) string {
 
 // RealPath is the absolute name without links; every element must exist.
 func (f *FS) RealPath(name string) (string, error) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	p, err := f.existing(name, true)
+	t, err := f.route(name, true)
 	if err != nil {
 		return "", fail("realpath", name, err)
 	}
-	if p.base == "" {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	p, err := t.existing(t.name, true)
+	switch {
+	case err != nil:
+		return "", fail("realpath", name, err)
+	case t.full != "":
+		return t.full, nil
+	case p.base == "":
 		return "/", nil
 	}
 	return path.Clean(p.full()), nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Op is what happened to a file.
@@ -37,16 +38,26 @@ const watchQueue = 256
 
 // Watcher delivers the changes below a directory.
 type Watcher struct {
-	fsys      *FS
 	dir       string
 	recursive bool
 	events    chan Event
-	last      Event
-	lost      bool
+	trees     []*FS // that it is subscribed to
+
+	mu   sync.Mutex // guards what follows; taken after a tree's lock
+	last Event
+	lost bool
+	done bool
+}
+
+// subscription is a watcher of a tree that is at prefix in the watcher's own.
+type subscription struct {
+	w      *Watcher
+	prefix string
 }
 
 // Watch starts to deliver changes of the directory's entries, and if recursive
-// those of all below it. Writes that follow each other are one event while it
+// those of all below it, in the trees that are mounted now too, whoever changes
+// them. Writes that follow each other are one event while it
 // waits to be received.
 func (f *FS) Watch(dir string, recursive bool) (*Watcher, error) {
 	real, err := f.RealPath(dir)
@@ -56,12 +67,22 @@ func (f *FS) Watch(dir string, recursive bool) (*Watcher, error) {
 	if !f.dirAt(real) {
 		return nil, fail("watch", dir, ErrNotDir)
 	}
-	w := &Watcher{fsys: f, dir: strings.TrimSuffix(real, "/") + "/", recursive: recursive}
+	w := &Watcher{dir: strings.TrimSuffix(real, "/") + "/", recursive: recursive}
 	w.events = make(chan Event, watchQueue)
+	w.subscribe(f, "")
+	for _, m := range f.mounted() {
+		if covers(m.path, real) || covers(real, m.path) {
+			w.subscribe(m.fsys, m.path)
+		}
+	}
+	return w, nil
+}
+
+func (w *Watcher) subscribe(f *FS, prefix string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.watchers = append(f.watchers, w)
-	return w, nil
+	w.trees = append(w.trees, f)
+	f.watchers = append(f.watchers, subscription{w, prefix})
 }
 
 // Events is closed by Close.
@@ -69,18 +90,28 @@ func (w *Watcher) Events() <-chan Event { return w.events }
 
 // Close ends the watch. It may be called more than once.
 func (w *Watcher) Close() {
-	w.fsys.mu.Lock()
-	defer w.fsys.mu.Unlock()
-	if i := slices.Index(w.fsys.watchers, w); i >= 0 {
-		w.fsys.watchers = slices.Delete(w.fsys.watchers, i, i+1)
+	for _, f := range w.trees {
+		f.mu.Lock()
+		f.watchers = slices.DeleteFunc(f.watchers, func(s subscription) bool { return s.w == w })
+		f.mu.Unlock()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.done {
+		w.done = true
 		close(w.events)
 	}
 }
 
 func (f *FS) notify(e Event) {
-	for _, w := range f.watchers {
-		if w.covers(e.Name) || e.Old != "" && w.covers(e.Old) {
-			w.send(e)
+	for _, s := range f.watchers {
+		e := e
+		e.Name = s.prefix + e.Name
+		if e.Old != "" {
+			e.Old = s.prefix + e.Old
+		}
+		if s.w.covers(e.Name) || e.Old != "" && s.w.covers(e.Old) {
+			s.w.send(e)
 		}
 	}
 }
@@ -92,6 +123,8 @@ func (w *Watcher) covers(name string) bool {
 
 // send never blocks. The last slot of the queue is kept for the overflow.
 func (w *Watcher) send(e Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	free := cap(w.events) - len(w.events)
 	switch {
 	case free > 1:

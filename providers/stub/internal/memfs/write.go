@@ -1,6 +1,7 @@
 package memfs
 
 import (
+	"bytes"
 	"io/fs"
 	"path"
 	"slices"
@@ -116,47 +117,61 @@ func extend(b []byte, size int64) []byte {
 
 // ReadFile returns a copy of the file's contents.
 func (f *FS) ReadFile(name string) ([]byte, error) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	p, err := f.existing(name, true)
+	t, err := f.route(name, true)
+	if err != nil {
+		return nil, fail("open", name, err)
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	n, err := t.find(t.name, true)
 	switch {
 	case err != nil:
-	case p.node.isDir():
+	case n.isDir():
 		err = ErrIsDir
-	case f.denies(p.node, 4):
+	case t.denies(n, 4):
 		err = ErrPermission
-	case p.node.isDev():
+	case n.isDev():
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fail("open", name, err)
 	}
-	return append(make([]byte, 0, len(p.node.data)), p.node.data...), nil
+	return append(make([]byte, 0, len(n.data)), n.data...), nil
 }
 
 // Program is what it takes to execute a file: its mode and, if it may be
-// executed, its contents.
+// executed, its first line. Its error is the bare reason, because most names
+// that are looked for in a PATH are not there.
 func (f *FS) Program(name string) (fs.FileMode, string, error) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	p, err := f.existing(name, true)
+	t, err := f.route(name, true)
+	if err != nil {
+		return 0, "", err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	n, err := t.find(t.name, true)
 	switch {
 	case err != nil:
-		return 0, "", fail("exec", name, err)
-	case p.node.isDir() || p.node.mode&0o111 == 0:
-		return p.node.mode, "", nil
-	case f.denies(p.node, 4):
-		return p.node.mode, "", fail("exec", name, ErrPermission)
+		return 0, "", err
+	case n.isDir() || n.mode&0o111 == 0:
+		return n.mode, "", nil
+	case t.denies(n, 4):
+		return n.mode, "", ErrPermission
 	}
-	return p.node.mode, string(p.node.data), nil
+	line, _, _ := bytes.Cut(n.data, []byte("\n"))
+	return n.mode, string(line), nil
 }
 
 // WriteFile replaces the file's contents at once: whoever reads sees the old
 // or the new, never a part. An existing file keeps its mode.
 func (f *FS) WriteFile(name string, data []byte, perm fs.FileMode) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return fail("open", name, f.replace(name, data, perm))
+	t, err := f.routeOpen(name, syscall.O_WRONLY|syscall.O_CREAT)
+	if err != nil {
+		return fail("open", name, err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return fail("open", name, t.replace(t.name, data, perm))
 }
 
 // WriteFileAll is WriteFile that creates the missing directories above.

@@ -4,12 +4,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path"
 	"strconv"
 	"strings"
 	"time"
 
-	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/syntax"
 )
 
@@ -40,60 +38,6 @@ func init() {
 }
 
 func success(*shell, []string) int { return 0 }
-
-func cd(sh *shell, args []string) int {
-	args = args[1:]
-	physical := false
-	for len(args) > 0 && (args[0] == "-P" || args[0] == "-L" || args[0] == "--") {
-		physical = args[0] == "-P"
-		args = args[1:]
-	}
-	env := shellEnv{sh}
-	to := env.Get("HOME").String()
-	if len(args) > 0 {
-		to = args[0]
-	}
-	if to == "-" {
-		to = env.Get("OLDPWD").String()
-		defer func() { fmt.Fprintln(sh.stdout(), sh.dir) }()
-	}
-	return sh.chdir(to, physical)
-}
-
-func (sh *shell) chdir(to string, physical bool) int {
-	full := path.Clean(sh.path(to))
-	fi, err := sh.fs.Stat(sh.path(to))
-	switch {
-	case to == "":
-		return 0
-	case err != nil:
-		sh.errorf("cd: can't cd to %s: %s", to, because(err))
-		return 2
-	case !fi.IsDir():
-		sh.errorf("cd: can't cd to %s: Not a directory", to)
-		return 2
-	case sh.fs.Unprivileged() && fi.Mode()&0o100 == 0:
-		sh.errorf("cd: can't cd to %s: Permission denied", to)
-		return 2
-	}
-	// Without -P the name is cleaned as text, so that "cd link/.." comes back;
-	// what it means then may be another directory, or none.
-	if fi, err := sh.fs.Stat(full); physical || err != nil || !fi.IsDir() {
-		full, _ = sh.fs.RealPath(sh.path(to))
-	}
-	sh.setVar("OLDPWD", text(sh.dir))
-	sh.dir = full
-	sh.setVar("PWD", text(full))
-	return 0
-}
-
-func pwd(sh *shell, args []string) int {
-	dir := sh.dir
-	if len(args) > 1 && args[1] == "-P" {
-		dir, _ = sh.fs.RealPath(dir)
-	}
-	return sh.say(dir + "\n")
-}
 
 // say writes to standard output; it returns the exit code.
 func (sh *shell) say(s string) int {
@@ -225,122 +169,6 @@ func execBuiltin(sh *shell, args []string) int {
 	return sh.external(args[1:])
 }
 
-func commandBuiltin(sh *shell, args []string) int {
-	args = args[1:]
-	show := byte(0)
-	for len(args) > 0 && len(args[0]) == 2 && args[0][0] == '-' {
-		switch c := args[0][1]; c {
-		case 'v', 'V':
-			show = c
-		case 'p', '-':
-		default:
-			sh.errorf("command: illegal option %s", args[0])
-			return 2
-		}
-		args = args[1:]
-	}
-	if show != 0 {
-		return sh.describe(args, show == 'V')
-	}
-	if len(args) == 0 {
-		return 0
-	}
-	sh.call(args, "function")
-	return sh.status
-}
-
-// describe prints what the names stand for.
-func (sh *shell) describe(names []string, long bool) int {
-	status := 0
-	for _, name := range names {
-		short, kind := sh.whatIs(name)
-		switch {
-		case short == "" && long:
-			sh.errorf("%s: not found", name)
-			status = 127
-		case short == "":
-			status = 127
-		case long:
-			sh.say(name + " is " + kind + "\n")
-		default:
-			sh.say(short + "\n")
-		}
-	}
-	return status
-}
-
-func (sh *shell) whatIs(name string) (short, long string) {
-	switch {
-	case sh.aliases[name] != "":
-		return "alias " + name + "=" + quote(sh.aliases[name]), "an alias for " + sh.aliases[name]
-	case syntax.IsKeyword(name):
-		return name, "a shell keyword"
-	case sh.funcs[name] != nil:
-		return name, "a shell function"
-	case builtins[name] != nil:
-		return name, "a shell builtin"
-	}
-	full, ok := sh.executable(name)
-	if !ok {
-		return "", ""
-	}
-	return full, full
-}
-
-func (sh *shell) executable(name string) (string, bool) {
-	if !strings.Contains(name, "/") {
-		return sh.environment().which(name)
-	}
-	fi, err := sh.fs.Stat(sh.path(name))
-	return name, err == nil && !fi.IsDir() && fi.Mode()&0o111 != 0
-}
-
-func typeBuiltin(sh *shell, args []string) int {
-	args = args[1:]
-	if len(args) == 0 || args[0] == "" || args[0][0] != '-' {
-		return sh.describe(args, true)
-	}
-	status := 0
-	for _, name := range args[1:] {
-		short, kind := sh.whatIs(name)
-		word := map[string]string{"a shell keyword": "keyword", "a shell function": "function", "a shell builtin": "builtin"}[kind]
-		full, isFile := sh.executable(name)
-		switch {
-		case args[0] == "-t" && short != "":
-			sh.say(cmpOr(word, "file") + "\n")
-		case (args[0] == "-p" || args[0] == "-P") && isFile:
-			sh.say(full + "\n")
-		case args[0] == "-t" || args[0] == "-p" || args[0] == "-P":
-			status = 1
-		default:
-			sh.errorf("type: %s: not supported", args[0])
-			return 2
-		}
-	}
-	return status
-}
-
-func hashBuiltin(sh *shell, args []string) int {
-	for _, name := range args[1:] {
-		if _, ok := sh.executable(name); !ok && name != "-r" && builtins[name] == nil {
-			sh.errorf("hash: %s: not found", name)
-			return 1
-		}
-	}
-	return 0
-}
-
-func builtinBuiltin(sh *shell, args []string) int {
-	if len(args) < 2 {
-		return 0
-	}
-	if b := builtins[args[1]]; b != nil {
-		return b(sh, args[1:])
-	}
-	sh.errorf("builtin: %s: not a shell builtin", args[1])
-	return 1
-}
-
 func shift(sh *shell, args []string) int {
 	n := 1
 	if len(args) > 1 {
@@ -351,55 +179,6 @@ func shift(sh *shell, args []string) int {
 		return 1
 	}
 	sh.params = sh.params[n:]
-	return 0
-}
-
-func unset(sh *shell, args []string) int {
-	args = args[1:]
-	funcs := false
-	for len(args) > 0 && (args[0] == "-f" || args[0] == "-v") {
-		funcs = args[0] == "-f"
-		args = args[1:]
-	}
-	for _, name := range args {
-		if funcs {
-			delete(sh.funcs, name)
-			continue
-		}
-		if code := sh.unsetVar(name); code != 0 {
-			return code
-		}
-	}
-	return 0
-}
-
-func (sh *shell) unsetVar(name string) int {
-	base, index, isElem := strings.Cut(strings.TrimSuffix(name, "]"), "[")
-	old := sh.vars.get(base)
-	if old.ReadOnly {
-		sh.errorf("unset: %s: is read only", base)
-		return 2
-	}
-	switch {
-	case !isElem:
-		if !old.Set && old.Kind == expand.Unknown && sh.funcs[name] != nil {
-			delete(sh.funcs, name)
-		}
-		sh.vars.put(base, expand.Variable{})
-	case old.Kind == expand.Associative:
-		m := map[string]string{}
-		for k, v := range old.Map {
-			if k != index {
-				m[k] = v
-			}
-		}
-		old.Map = m
-		sh.vars.put(base, old)
-	default:
-		a := sparseOf(old)
-		delete(a, int(sh.evalNumber(index)))
-		sh.vars.put(base, a.variable(old))
-	}
 	return 0
 }
 

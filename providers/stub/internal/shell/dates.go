@@ -102,7 +102,7 @@ func dateTool(_ context.Context, p *Proc) int {
 		if err != nil {
 			return p.fail(f.value('r'), err)
 		}
-		t = fi.ModTime()
+		t = fi.ModTime().UTC()
 	}
 	format := "%a %b %e %H:%M:%S %Z %Y"
 	switch {

@@ -2,10 +2,8 @@ package shell
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"slices"
-	"sort"
 	"strings"
 
 	"mvdan.cc/sh/v3/expand"
@@ -103,86 +101,6 @@ func (sh *shell) key(x syntax.ArithmExpr) string {
 		return sh.literal(w)
 	}
 	return source(&syntax.ArithmCmd{X: x})
-}
-
-// sparse is an indexed array while it is changed.
-type sparse map[int]string
-
-func sparseOf(v expand.Variable) sparse {
-	a := sparse{}
-	if v.Kind == expand.String && v.Set {
-		a[0] = v.Str
-	}
-	for i, s := range v.List {
-		if v.Kind != expand.Indexed {
-			break
-		}
-		if v.Indexes != nil {
-			i = v.Indexes[i]
-		}
-		a[i] = s
-	}
-	return a
-}
-
-func (a sparse) max() int {
-	m := -1
-	for i := range a {
-		m = max(m, i)
-	}
-	return m
-}
-
-func (a sparse) variable(v expand.Variable) expand.Variable {
-	v.Set, v.Kind, v.Str = true, expand.Indexed, ""
-	v.Indexes = slices.Sorted(maps.Keys(a))
-	v.List = make([]string, len(a))
-	for i, k := range v.Indexes {
-		v.List[i] = a[k]
-	}
-	if a.max() == len(a)-1 {
-		v.Indexes = nil
-	}
-	return v
-}
-
-func (sh *shell) array(as *syntax.Assign, old expand.Variable) expand.Variable {
-	if old.Kind == expand.Associative {
-		return sh.assoc(as, old)
-	}
-	a := sparse{}
-	if as.Append {
-		a = sparseOf(old)
-	}
-	next := a.max() + 1
-	for _, e := range as.Array.Elems {
-		if e.Index != nil {
-			next = sh.arithm(e.Index)
-			a[next] = sh.literal(e.Value)
-			next++
-			continue
-		}
-		words, _ := sh.fields(e.Value)
-		for _, w := range words {
-			a[next] = w
-			next++
-		}
-	}
-	return a.variable(old)
-}
-
-func (sh *shell) assoc(as *syntax.Assign, old expand.Variable) expand.Variable {
-	m := map[string]string{}
-	if as.Append {
-		maps.Copy(m, old.Map)
-	}
-	for _, e := range as.Array.Elems {
-		if e.Index != nil {
-			m[sh.key(e.Index)] = sh.literal(e.Value)
-		}
-	}
-	old.Set, old.Map = true, m
-	return old
 }
 
 // attributes are what declare and its relatives set.
@@ -345,47 +263,4 @@ func (sh *shell) printFunc(name string) bool {
 	}
 	fmt.Fprintf(sh.stdout(), "%s () %s\n", name, source(body))
 	return true
-}
-
-func declaration(name string, x expand.Variable) string {
-	flags := x.Flags()
-	if flags == "" {
-		flags = "-"
-	}
-	out := "declare -" + flags + " " + name
-	switch {
-	case !x.Set:
-	case x.Kind == expand.Indexed:
-		var parts []string
-		a := sparseOf(x)
-		for _, k := range slices.Sorted(maps.Keys(a)) {
-			parts = append(parts, fmt.Sprintf("[%d]=%q", k, a[k]))
-		}
-		out += "=(" + strings.Join(parts, " ") + ")"
-	case x.Kind == expand.Associative:
-		var parts []string
-		for k, v := range x.Map {
-			parts = append(parts, fmt.Sprintf("[%s]=%q ", k, v))
-		}
-		sort.Strings(parts)
-		out += "=(" + strings.Join(parts, "") + ")"
-	default:
-		out += fmt.Sprintf("=%q", x.Str)
-	}
-	return out
-}
-
-// listVars prints what set, export and readonly print without arguments.
-func (sh *shell) listVars(w io.Writer, cmd string, exported bool) {
-	prefix := ""
-	if cmd != "" {
-		prefix = cmd + " "
-	}
-	sh.vars.all(func(name string, x expand.Variable) bool {
-		if exported && !x.Exported || cmd == "readonly" && !x.ReadOnly {
-			return true
-		}
-		fmt.Fprintf(w, "%s%s=%s\n", prefix, name, quote(x.String()))
-		return true
-	})
 }

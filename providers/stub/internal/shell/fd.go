@@ -114,6 +114,9 @@ func (s *stdin) Read(b []byte) (int, error) {
 	if s.d == nil || s.d.r == nil {
 		return 0, errBadFD
 	}
+	if s.ctx.Err() != nil {
+		panic(killed(s.ctx))
+	}
 	n, err := s.d.r.read(s.ctx, b)
 	s.read += int64(n)
 	if err != nil && s.ctx.Err() != nil {

@@ -2,10 +2,14 @@ package shell
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/computekit/compute/providers/stub/internal/memfs"
 )
 
 // flags are the parsed options of a tool: the last value of each, and how
@@ -29,7 +33,8 @@ func (f *flags) put(c byte, value string) {
 }
 
 // flags parses the options of the process. spec is that of getopts: a colon
-// after those that take a value; "+" in front stops at the first operand.
+// after those that take a value; "+" in front stops at the first operand; letters
+// after "!" are known and refused, because ignoring them would be a lie.
 // long gives the letters of long options, as "all=a recursive=r". A flag that
 // is not listed is an error: it is said to the user, and ok is false.
 func (p *Proc) flags(spec, long string) (f flags, ok bool) {
@@ -68,6 +73,10 @@ func (p *Proc) longFlag(f *flags, spec, long, a string, args []string) ([]string
 			continue
 		}
 		c := letter[0]
+		if refused(spec, c) {
+			p.errorf("--%s: not supported", name)
+			return args, false
+		}
 		wants := takesValue(spec, c)
 		if wants && !given && len(args) > 0 {
 			value, args, given = args[0], args[1:], true
@@ -82,6 +91,11 @@ func (p *Proc) longFlag(f *flags, spec, long, a string, args []string) ([]string
 	return args, false
 }
 
+func refused(spec string, c byte) bool {
+	_, no, _ := strings.Cut(spec, "!")
+	return strings.IndexByte(no, c) >= 0
+}
+
 func takesValue(spec string, c byte) bool {
 	i := strings.IndexByte(spec, c)
 	return i >= 0 && i+1 < len(spec) && spec[i+1] == ':'
@@ -90,7 +104,11 @@ func takesValue(spec string, c byte) bool {
 func (p *Proc) shortFlags(f *flags, spec, a string, args []string) ([]string, bool) {
 	for i := 0; i < len(a); i++ {
 		c := a[i]
-		if c == ':' || c == '+' || c > 127 || strings.IndexByte(spec, c) < 0 {
+		if refused(spec, c) {
+			p.errorf("-%c: not supported", c)
+			return args, false
+		}
+		if c == ':' || c == '+' || c == '!' || c > 127 || strings.IndexByte(spec, c) < 0 {
 			p.errorf("invalid option -- '%s'", string(rune(c)))
 			return args, false
 		}
@@ -145,7 +163,21 @@ func (p *Proc) open(name string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, nil
+	return openedFile{f, p.Stdin.(*stdin).ctx}, nil
+}
+
+// openedFile is a file that a process reads: it may have no end, but the
+// process has.
+type openedFile struct {
+	*memfs.File
+	ctx context.Context
+}
+
+func (f openedFile) Read(b []byte) (int, error) {
+	if f.ctx.Err() != nil {
+		panic(killed(f.ctx))
+	}
+	return f.File.Read(b)
 }
 
 // each calls do for every file, or for standard input if there are none. It
@@ -174,7 +206,7 @@ func lines(r io.Reader, do func(line []byte) error) error {
 	var long []byte
 	for {
 		line, err := b.ReadSlice('\n')
-		if err == bufio.ErrBufferFull {
+		if errors.Is(err, bufio.ErrBufferFull) {
 			long = append(long, line...)
 			continue
 		}

@@ -237,3 +237,14 @@ func FuzzTools(f *testing.F) {
 		}
 	})
 }
+
+// TestEndlessInputEnds is outside a bubble, where those who are busy stop the
+// clock.
+func TestEndlessInputEnds(t *testing.T) {
+	for _, src := range []string{"wc -c /dev/zero", "wc -c </dev/zero", "grep x /dev/urandom", "while :; do :; done", "sed -n '' /dev/zero"} {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		code := Run(ctx, &Proc{Args: []string{"sh", "-c", src}, FS: testFS(t)}, nil)
+		cancel()
+		require.Equal(t, 137, code, src)
+	}
+}

@@ -5,6 +5,7 @@ package shell
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -62,21 +63,25 @@ type Proc struct {
 	umask  uint32
 	pid    int
 	depth  int
+	ends   struct { // what Stdin, Stdout and Stderr lead to while it runs
+		in  stdin
+		out [2]stdout
+	}
 }
 
 // Tool is a command. It returns its exit code.
 type Tool func(ctx context.Context, p *Proc) int
 
 // exitNow is panicked with by what ends a process at once: exit code.
-type exitNow int
+type exitNow int //nolint:errname // an error only on its way through package expand
 
-type killCause int
+type killCause int //nolint:errname // an error only as the cause of a context
 
 func (k killCause) Error() string { return "killed by signal" }
 
 // killed is the exit code of a process whose context has ended.
 func killed(ctx context.Context) exitNow {
-	if k, ok := context.Cause(ctx).(killCause); ok {
+	if k, ok := errors.AsType[killCause](context.Cause(ctx)); ok {
 		return exitNow(128 + int(k))
 	}
 	return exitNow(128 + sigKill)

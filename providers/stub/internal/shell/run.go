@@ -133,9 +133,9 @@ func (p *Proc) refuse(why string, code int) int {
 
 // attach gives the process readers and writers on its descriptors.
 func (p *Proc) attach(ctx context.Context) {
-	p.Stdin = &stdin{ctx: ctx, d: p.fds[0]}
-	p.Stdout = &stdout{ctx, p.fds[1]}
-	p.Stderr = &stdout{ctx, p.fds[2]}
+	p.ends.in = stdin{ctx: ctx, d: p.fds[0]}
+	p.ends.out = [2]stdout{{ctx, p.fds[1]}, {ctx, p.fds[2]}}
+	p.Stdin, p.Stdout, p.Stderr = &p.ends.in, &p.ends.out[0], &p.ends.out[1]
 }
 
 // call runs a tool so that neither its death nor its panic is ours.
@@ -169,9 +169,9 @@ func (p *Proc) find(name string) (tool Tool, code int, why string) {
 	if strings.Contains(name, "/") {
 		return p.load(name)
 	}
-	full, text, found := p.search(name)
+	full, line, found := p.search(name)
 	if found {
-		return p.program(full, text)
+		return p.program(full, line)
 	}
 	if t := p.lookup(name); t != nil && builtinTools[name] == nil {
 		return t, 0, ""
@@ -189,8 +189,8 @@ func (p *Proc) which(name string) (full string, found bool) {
 	return full, found
 }
 
-// search is which that also returns the contents.
-func (p *Proc) search(name string) (full, text string, found bool) {
+// search is which that also returns the first line.
+func (p *Proc) search(name string) (full, line string, found bool) {
 	list, ok := p.Lookup("PATH")
 	if !ok {
 		list = defaultPath
@@ -203,11 +203,11 @@ func (p *Proc) search(name string) (full, text string, found bool) {
 			dir = "."
 		}
 		full := dir + "/" + name
-		mode, text, err := p.FS.Program(p.Path(full))
+		mode, line, err := p.FS.Program(p.Path(full))
 		switch {
 		case err != nil || mode.IsDir():
 		case mode&0o111 != 0:
-			return full, text, true
+			return full, line, true
 		default:
 			unusable = full
 		}
@@ -217,7 +217,7 @@ func (p *Proc) search(name string) (full, text string, found bool) {
 
 // load makes a tool of an executable file.
 func (p *Proc) load(name string) (Tool, int, string) {
-	mode, text, err := p.FS.Program(p.Path(name))
+	mode, line, err := p.FS.Program(p.Path(name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, 127, "not found"
@@ -226,11 +226,11 @@ func (p *Proc) load(name string) (Tool, int, string) {
 	case mode.IsDir() || mode&0o111 == 0:
 		return nil, 126, "Permission denied"
 	}
-	return p.program(name, text)
+	return p.program(name, line)
 }
 
-func (p *Proc) program(name, text string) (Tool, int, string) {
-	line, _, _ := strings.Cut(text, "\n")
+// program makes a tool of the first line of an executable file.
+func (p *Proc) program(name, line string) (Tool, int, string) {
 	if stub, ok := strings.CutPrefix(line, stubPrefix); ok {
 		if t := p.lookup(stub); t != nil {
 			return t, 0, ""

@@ -79,7 +79,10 @@ func (sh *shell) script(args []string, inline, fromStdin bool) (string, int) {
 	b, err := sh.fs.ReadFile(sh.path(args[0]))
 	if err != nil {
 		sh.errorf("%s: cannot open: %s", args[0], because(err))
-		return "", 127 - oneIf(because(err) != "No such file or directory")
+		if sh.proc.base() == "bash" {
+			return "", 127
+		}
+		return "", 2 // as dash does
 	}
 	sh.name, sh.params = args[0], args[1:]
 	return string(b), -1

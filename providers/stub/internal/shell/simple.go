@@ -2,6 +2,7 @@ package shell
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path/filepath"
@@ -145,7 +146,7 @@ func (sh *shell) trace(args []string) {
 	for _, a := range args {
 		b.WriteString(" " + quoteIfNeeded(a))
 	}
-	io.WriteString(sh.stderr(), b.String()+"\n")
+	fmt.Fprint(sh.stderr(), b.String()+"\n")
 }
 
 // config is what package expand works with.
@@ -185,8 +186,8 @@ func (sh *shell) path(name string) string {
 }
 
 func (sh *shell) fields(words ...*syntax.Word) ([]string, bool) {
-	if len(words) == 0 {
-		return nil, true
+	if out, ok := plain(words); ok {
+		return out, true
 	}
 	out, err := expand.Fields(sh.config(), words...)
 	if err != nil {
@@ -197,6 +198,25 @@ func (sh *shell) fields(words ...*syntax.Word) ([]string, bool) {
 		slashes(out, words)
 	}
 	return out, true
+}
+
+// plain returns words in which there is nothing to expand, as most are.
+func plain(words []*syntax.Word) ([]string, bool) {
+	if len(words) == 0 {
+		return nil, true
+	}
+	out := make([]string, len(words))
+	for i, w := range words {
+		if out[i] = w.Lit(); out[i] == "" || strings.ContainsFunc(out[i], expands) {
+			return nil, false
+		}
+	}
+	return out, true
+}
+
+// expands reports whether a character of a literal may mean more than itself.
+func expands(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-_./,+%:@", c)
 }
 
 // slashes undoes the separators that package expand gives to globbed names
@@ -231,7 +251,7 @@ func (sh *shell) arithm(x syntax.ArithmExpr) int {
 
 // expandError ends the shell where POSIX says that an expansion error does.
 func (sh *shell) expandError(err error) {
-	if code, ok := err.(exitNow); ok {
+	if code, ok := errors.AsType[exitNow](err); ok {
 		panic(code)
 	}
 	var unset expand.UnsetParameterError

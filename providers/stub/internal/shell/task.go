@@ -134,7 +134,6 @@ type group struct {
 	mu   sync.Mutex
 	jobs map[*task]struct{}
 	wg   sync.WaitGroup
-	over bool
 }
 
 // start runs the job on a goroutine that Run or System.Kill waits for.

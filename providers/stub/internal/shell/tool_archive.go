@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path"
@@ -22,7 +23,7 @@ func tarTool(_ context.Context, p *Proc) int {
 		args[1] = "-" + args[1] // the old style
 	}
 	p.Args = args
-	f, ok := p.flags("cxtzvf:C:phO", "create=c extract=x get=x list=t gzip=z gunzip=z verbose=v file=f directory=C to-stdout=O")
+	f, ok := p.flags("cxtzvf:C:pO!h", "dereference=h create=c extract=x get=x list=t gzip=z gunzip=z verbose=v file=f directory=C to-stdout=O")
 	if !ok {
 		return 2
 	}
@@ -136,7 +137,7 @@ func (t *tarRun) verbose(name string, w io.Writer) {
 		if t.name != "-" || t.f.has('x') {
 			w = t.p.Stdout
 		}
-		io.WriteString(w, name+"\n")
+		fmt.Fprint(w, name+"\n")
 	}
 }
 
@@ -226,88 +227,4 @@ func (t *tarRun) extractFile(full string, mode fs.FileMode, r io.Reader) error {
 	}
 	defer w.Close()
 	return copyAll(w, r)
-}
-
-func gzipTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("cdkfnq123456789", "stdout=c decompress=d keep=k force=f fast=1 best=9")
-	if !ok {
-		return 1
-	}
-	g := &gzipRun{p: p, unpack: f.has('d') || p.base() != "gzip", stdout: f.has('c') || p.base() == "zcat", keep: f.has('k'), force: f.has('f'), level: gzip.DefaultCompression}
-	for c := byte('1'); c <= '9'; c++ {
-		if f.has(c) {
-			g.level = int(c - '0')
-		}
-	}
-	if len(f.args) == 0 {
-		f.args = []string{"-"}
-	}
-	code := 0
-	for _, n := range f.args {
-		if err := g.file(n); err != nil {
-			code = p.fail(n, err)
-		}
-	}
-	return code
-}
-
-type gzipRun struct {
-	p                           *Proc
-	unpack, stdout, keep, force bool
-	level                       int
-}
-
-func (g *gzipRun) file(name string) error {
-	r, err := g.p.open(name)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	if g.stdout || name == "-" {
-		return g.pipe(g.p.Stdout, r)
-	}
-	to := name + ".gz"
-	if g.unpack {
-		var ok bool
-		if to, ok = strings.CutSuffix(name, ".gz"); !ok {
-			if to, ok = strings.CutSuffix(name, ".tgz"); !ok {
-				return errors.New("unknown suffix -- ignored")
-			}
-			to += ".tar"
-		}
-	}
-	if _, err := g.p.FS.Lstat(g.p.Path(to)); err == nil && !g.force {
-		return errors.New(to + " already exists")
-	}
-	w, err := g.p.FS.OpenFile(g.p.Path(to), forWriting, 0o666&^modeOf(g.p.umask))
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	if err := g.pipe(w, r); err != nil {
-		_ = g.p.FS.Remove(g.p.Path(to)) // half a file is of no use
-		return err
-	}
-	if g.keep {
-		return nil
-	}
-	return g.p.FS.Remove(g.p.Path(name))
-}
-
-func (g *gzipRun) pipe(w io.Writer, r io.Reader) error {
-	if g.unpack {
-		z, err := gzip.NewReader(r)
-		if err != nil {
-			return errors.New("not in gzip format")
-		}
-		return copyAll(w, z)
-	}
-	z, err := gzip.NewWriterLevel(w, g.level)
-	if err != nil {
-		return err
-	}
-	if err := copyAll(z, r); err != nil {
-		return err
-	}
-	return z.Close()
 }

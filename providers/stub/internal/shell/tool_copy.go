@@ -107,6 +107,8 @@ func inside(p *Proc, dir, name string) bool {
 func (c *copier) rename(from, to string) {
 	err := c.p.FS.Rename(c.p.Path(from), c.p.Path(to))
 	switch {
+	case errors.Is(err, memfs.ErrCrossMount):
+		c.across(from, to)
 	case errors.Is(err, fs.ErrInvalid):
 		c.fail("cannot move '%s' to a subdirectory of itself, '%s'", from, to)
 	case errors.Is(err, memfs.ErrIsDir):
@@ -117,6 +119,28 @@ func (c *copier) rename(from, to string) {
 		c.fail("cannot move '%s' to '%s': %s", from, to, because(err))
 	case c.verb:
 		c.p.write("renamed '" + from + "' -> '" + to + "'\n")
+	}
+}
+
+// across moves to another file system, which is to copy and to remove.
+func (c *copier) across(from, to string) {
+	one := copier{p: c.p, recursive: true, keep: true}
+	fi, err := c.p.FS.Lstat(c.p.Path(from))
+	if err == nil && fi.IsDir() && c.p.isDir(to) {
+		err = c.p.FS.Remove(c.p.Path(to))
+	}
+	if err != nil {
+		c.fail("cannot move '%s' to '%s': %s", from, to, because(err))
+		return
+	}
+	if one.one(from, to); one.code != 0 {
+		c.code = one.code
+		return
+	}
+	if err := c.p.FS.RemoveAll(c.p.Path(from)); err != nil {
+		c.fail("cannot remove '%s': %s", from, because(err))
+	} else if c.verb {
+		c.p.write("copied '" + from + "' -> '" + to + "'\nremoved '" + from + "'\n")
 	}
 }
 

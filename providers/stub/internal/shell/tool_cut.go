@@ -42,7 +42,7 @@ func (s spans) has(n int) bool {
 }
 
 func cutTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("d:f:c:b:sn", "delimiter=d fields=f characters=c bytes=b only-delimited=s")
+	f, ok := p.flags("d:f:c:b:s!n", "delimiter=d fields=f characters=c bytes=b only-delimited=s")
 	if !ok {
 		return 1
 	}
@@ -269,7 +269,7 @@ func (t *translator) run(w interface{ WriteByte(byte) error }, r io.Reader) erro
 }
 
 func trTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("+cCdst", "complement=c delete=d squeeze-repeats=s")
+	f, ok := p.flags("+cCds!t", "truncate-set1=t complement=c delete=d squeeze-repeats=s")
 	if !ok {
 		return 1
 	}

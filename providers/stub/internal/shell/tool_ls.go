@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,7 +36,7 @@ type lsEntry struct {
 }
 
 func lsTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("laA1RdhtrSFipnogLC", "all=a almost-all=A recursive=R directory=d human-readable=h reverse=r classify=F")
+	f, ok := p.flags("laA1RdhtrSFipnogL!C", "dereference=L all=a almost-all=A recursive=R directory=d human-readable=h reverse=r classify=F")
 	if !ok {
 		return 2
 	}
@@ -173,12 +172,28 @@ func (l *lister) print(list []lsEntry) {
 			fmt.Fprintf(l.w, "%d ", fileID(e.fi))
 		}
 		if l.long {
-			owner := l.p.Sys.user()
-			fmt.Fprintf(l.w, "%s %d %s %s %*s %s ", modeString(e.fi.Mode()), linkCount(e.fi), owner, owner, width, l.size(e.fi), l.date(e.fi.ModTime()))
+			fmt.Fprintf(l.w, "%s %d %s%*s %s ", modeString(e.fi.Mode()), linkCount(e.fi), l.owner(), width, l.size(e.fi), l.date(e.fi.ModTime()))
 		}
 		l.w.WriteString(e.name + l.suffix(e))
 		l.w.WriteByte('\n')
 	}
+}
+
+// owner is the columns of the owner and the group, which are the same.
+func (l *lister) owner() string {
+	name, cols := l.p.Sys.user(), ""
+	if l.f.has('n') {
+		name = "0"
+		if l.p.Sys.user() != "root" {
+			name = "1000"
+		}
+	}
+	for _, hide := range []byte("go") {
+		if !l.f.has(hide) {
+			cols += name + " "
+		}
+	}
+	return cols
 }
 
 func (l *lister) suffix(e lsEntry) string {
@@ -272,208 +287,4 @@ func modeString(m fs.FileMode) string {
 		b[at] = mark
 	}
 	return string(b)
-}
-
-func statTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("c:L", "format=c dereference=L")
-	if !ok {
-		return 1
-	}
-	code := 0
-	for _, name := range f.args {
-		stat := p.FS.Lstat
-		if f.has('L') {
-			stat = p.FS.Stat
-		}
-		fi, err := stat(p.Path(name))
-		if err != nil {
-			code = p.errorf("cannot statx '%s': %s", name, because(err))
-			continue
-		}
-		format := f.or('c', "  File: %N\n  Size: %s\tBlocks: %b\tIO Block: %o\t%F\nDevice: 0,1\tInode: %i\tLinks: %h\nAccess: (%04a/%A)  Uid: (%u/%U)  Gid: (%g/%G)\nModify: %y")
-		p.write(p.statFormat(format, name, fi) + "\n")
-	}
-	return code
-}
-
-func (p *Proc) statFormat(format, name string, fi fs.FileInfo) string {
-	var b strings.Builder
-	for format != "" {
-		c := format[0]
-		format = format[1:]
-		if c != '%' || format == "" {
-			b.WriteByte(c)
-			continue
-		}
-		width := format[:len(format)-len(strings.TrimLeft(format, "-0123456789"))]
-		if format = format[len(width):]; format == "" {
-			break
-		}
-		s := p.statField(format[0], name, fi)
-		format = format[1:]
-		if strings.HasPrefix(width, "0") {
-			n, _ := strconv.Atoi(width)
-			s = strings.Repeat("0", max(0, n-len(s))) + s
-			width = ""
-		}
-		n, _ := strconv.Atoi(width)
-		fmt.Fprintf(&b, "%*s", n, s)
-	}
-	return b.String()
-}
-
-func (p *Proc) statField(c byte, name string, fi fs.FileInfo) string {
-	m := fi.Mode()
-	switch c {
-	case 'n':
-		return name
-	case 'N':
-		if target, err := p.FS.Readlink(p.Path(name)); err == nil {
-			return "'" + name + "' -> '" + target + "'"
-		}
-		return "'" + name + "'"
-	case 's':
-		if fi.IsDir() {
-			return "4096"
-		}
-		return strconv.FormatInt(fi.Size(), 10)
-	case 'Y', 'X', 'Z', 'W':
-		return strconv.FormatInt(fi.ModTime().Unix(), 10)
-	case 'y', 'x', 'z':
-		return fi.ModTime().UTC().Format("2006-01-02 15:04:05.000000000 -0700")
-	case 'a':
-		return strconv.FormatUint(uint64(toBits(m)), 8)
-	case 'A':
-		return modeString(m)
-	case 'f':
-		return strconv.FormatUint(uint64(rawMode(m)), 16)
-	case 'F':
-		return fileType(fi)
-	case 'h':
-		return strconv.Itoa(linkCount(fi))
-	case 'i':
-		return strconv.FormatUint(fileID(fi), 10)
-	case 'b':
-		return strconv.FormatInt(blocks(fi)*2, 10)
-	case 'B':
-		return "512"
-	case 'o':
-		return "4096"
-	case 'u', 'g':
-		return strconv.Itoa(p.uid())
-	case 'U', 'G':
-		return p.Sys.user()
-	case '%':
-		return "%"
-	}
-	return "?"
-}
-
-func rawMode(m fs.FileMode) uint32 {
-	kind := uint32(0o100000)
-	switch {
-	case m.IsDir():
-		kind = 0o040000
-	case m&fs.ModeSymlink != 0:
-		kind = 0o120000
-	case m&fs.ModeCharDevice != 0:
-		kind = 0o020000
-	}
-	return kind | toBits(m)
-}
-
-func fileType(fi fs.FileInfo) string {
-	m := fi.Mode()
-	switch {
-	case m.IsDir():
-		return "directory"
-	case m&fs.ModeSymlink != 0:
-		return "symbolic link"
-	case m&fs.ModeCharDevice != 0:
-		return "character special file"
-	case fi.Size() == 0:
-		return "regular empty file"
-	}
-	return "regular file"
-}
-
-func duTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("shkbacd:", "summarize=s human-readable=h bytes=b all=a max-depth=d total=c")
-	if !ok {
-		return 1
-	}
-	names := f.args
-	if len(names) == 0 {
-		names = []string{"."}
-	}
-	code, sum, depth := 0, int64(0), 1<<30
-	if f.has('d') {
-		if depth, ok = p.count("maximum depth", f.value('d')); !ok {
-			return 1
-		}
-	}
-	if f.has('s') {
-		depth = 0
-	}
-	for _, n := range names {
-		fi, err := p.FS.Lstat(p.Path(n))
-		if err != nil {
-			code = p.errorf("cannot access '%s': %s", n, because(err))
-			continue
-		}
-		sum += p.usage(n, fi, &f, depth, true)
-	}
-	if f.has('c') {
-		p.write(usageSize(sum, &f) + "\ttotal\n")
-	}
-	return code
-}
-
-func (p *Proc) usage(name string, fi fs.FileInfo, f *flags, depth int, named bool) int64 {
-	sum := blocks(fi) * 1024
-	if f.has('b') {
-		if sum = fi.Size(); fi.IsDir() {
-			sum = 4096
-		}
-	}
-	if fi.IsDir() {
-		list, _ := p.FS.ReadDir(p.Path(name))
-		for _, e := range list {
-			if sub, err := e.Info(); err == nil {
-				sum += p.usage(path.Join(name, "/"+e.Name()), sub, f, depth-1, false)
-			}
-		}
-	}
-	if named || depth >= 0 && (fi.IsDir() || f.has('a')) {
-		p.write(usageSize(sum, f) + "\t" + name + "\n")
-	}
-	return sum
-}
-
-func usageSize(n int64, f *flags) string {
-	switch {
-	case f.has('h'):
-		return humanSize(n)
-	case f.has('b'):
-		return strconv.FormatInt(n, 10)
-	}
-	return strconv.FormatInt((n+1023)/1024, 10)
-}
-
-func dfTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("hkPT", "human-readable=h")
-	if !ok {
-		return 1
-	}
-	used, limit := p.FS.Used()
-	if limit == 0 {
-		limit = max(1<<40, used)
-	}
-	show := func(n int64) string { return strconv.FormatInt(n/1024, 10) }
-	head := "1K-blocks"
-	if f.has('h') {
-		show, head = humanSize, "Size"
-	}
-	return p.write(fmt.Sprintf("Filesystem     %9s %9s %9s Use%% Mounted on\nmemfs          %9s %9s %9s %3d%% /\n",
-		head, "Used", "Available", show(limit), show(used), show(limit-used), used*100/limit))
 }

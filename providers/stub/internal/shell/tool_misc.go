@@ -2,7 +2,6 @@ package shell
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -178,81 +177,8 @@ func sleepTool(ctx context.Context, p *Proc) int {
 	}
 }
 
-func envTool(ctx context.Context, p *Proc) int {
-	c := *p
-	args := p.Args[1:]
-	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
-		a := args[0]
-		args = args[1:]
-		switch {
-		case a == "-i" || a == "-" || a == "--ignore-environment":
-			c.Env = nil
-		case a == "-u" && len(args) > 0:
-			c.Env = withoutVar(c.Env, args[0])
-			args = args[1:]
-		case a == "-C" && len(args) > 0:
-			c.Dir, args = p.Path(args[0]), args[1:]
-		case a == "-S" && len(args) > 0:
-			args = append(strings.Fields(args[0]), args[1:]...)
-		case a == "--":
-		default:
-			p.errorf("invalid option '%s'", a)
-			return 125
-		}
-	}
-	for len(args) > 0 && strings.Contains(args[0], "=") {
-		name, _, _ := strings.Cut(args[0], "=")
-		c.Env = append(withoutVar(c.Env, name), args[0])
-		args = args[1:]
-	}
-	if len(args) == 0 {
-		return p.write(listEnv(c.Env))
-	}
-	c.Args = args
-	return c.execAs(ctx, "env")
-}
-
-// execAs complains in the name of the tool if the command cannot be run.
-func (p *Proc) execAs(ctx context.Context, tool string) int {
-	if t, code, why := p.find(p.Args[0]); t == nil {
-		if why == "not found" {
-			why = "No such file or directory"
-		}
-		fmt.Fprintf(p.Stderr, "%s: '%s': %s\n", tool, p.Args[0], why)
-		return code
-	}
-	return p.exec(ctx)
-}
-
-func listEnv(env []string) string {
-	if len(env) == 0 {
-		return ""
-	}
-	return strings.Join(env, "\n") + "\n"
-}
-
-func withoutVar(env []string, name string) []string {
-	return slices.DeleteFunc(slices.Clone(env), func(e string) bool { return strings.HasPrefix(e, name+"=") })
-}
-
-func printenvTool(_ context.Context, p *Proc) int {
-	if len(p.Args) == 1 {
-		return p.write(listEnv(p.Env))
-	}
-	code := 0
-	for _, name := range p.Args[1:] {
-		v, ok := p.Lookup(name)
-		if !ok {
-			code = 1
-			continue
-		}
-		p.write(v + "\n")
-	}
-	return code
-}
-
 func whichTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("as", "")
+	f, ok := p.flags("!as", "")
 	if !ok {
 		return 2
 	}
@@ -275,7 +201,7 @@ func whichTool(_ context.Context, p *Proc) int {
 func whoamiTool(_ context.Context, p *Proc) int { return p.write(p.user() + "\n") }
 
 func idTool(_ context.Context, p *Proc) int {
-	f, ok := p.flags("ugnGr", "user=u group=g name=n groups=G")
+	f, ok := p.flags("ugnG!r", "real=r user=u group=g name=n groups=G")
 	if !ok {
 		return 1
 	}
@@ -332,73 +258,6 @@ func unameTool(_ context.Context, p *Proc) int {
 }
 
 func nprocTool(_ context.Context, p *Proc) int { return p.write("1\n") }
-
-func timeoutTool(ctx context.Context, p *Proc) int {
-	f, ok := p.flags("+s:k:", "signal=s kill-after=k preserve-status=p foreground=f")
-	if !ok {
-		return 125
-	}
-	sig := sigTerm
-	if f.has('s') {
-		if sig = signalNumber(f.value('s')); sig < 0 {
-			p.errorf("invalid signal '%s'", f.value('s'))
-			return 125
-		}
-	}
-	if len(f.args) < 2 {
-		p.errorf("missing operand")
-		return 125
-	}
-	d, ok := duration(f.args[0])
-	if !ok {
-		p.errorf("invalid time interval '%s'", f.args[0])
-		return 125
-	}
-	c := *p
-	c.Args = f.args[1:]
-	return c.within(ctx, d, sig)
-}
-
-func (p *Proc) within(ctx context.Context, d time.Duration, sig int) int {
-	errTime := errors.New("timed out")
-	limited, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if d > 0 {
-		t := time.AfterFunc(d, func() { cancel(errTime) })
-		defer t.Stop()
-	}
-	code := p.execAs(limited, "timeout")
-	switch {
-	case context.Cause(limited) != errTime:
-		return code
-	case sig == sigKill:
-		return 128 + sigKill
-	}
-	return 124
-}
-
-func nohupTool(ctx context.Context, p *Proc) int {
-	c := *p
-	if c.Args = p.Args[1:]; len(c.Args) == 0 {
-		p.errorf("missing operand")
-		return 125
-	}
-	return c.execAs(ctx, "nohup")
-}
-
-func timeTool(ctx context.Context, p *Proc) int {
-	args := p.Args[1:]
-	if len(args) > 0 && args[0] == "-p" {
-		args = args[1:]
-	}
-	if len(args) == 0 {
-		return p.errorf("missing operand")
-	}
-	start := p.Sys.now(p.FS)
-	code := p.Sub(ctx, args...)
-	fmt.Fprintf(p.Stderr, "real %.2f\nuser 0.00\nsys 0.00\n", p.Sys.now(p.FS).Sub(start).Seconds())
-	return code
-}
 
 func killTool(_ context.Context, p *Proc) int {
 	sig, rest, status := parseKill(p.Args[1:])

@@ -32,7 +32,7 @@ var Skeleton = sync.OnceValue(func() *memfs.Image {
 	for dev, kind := range map[string]string{"null": "null", "zero": "zero", "full": "full", "random": "urandom", "urandom": "urandom", "tty": "null"} {
 		must(f.Mknod("/dev/"+dev, kind, 0o666))
 	}
-	files := map[string]string{
+	files := map[string]string{ //nolint:gosec // there is no secret in this passwd
 		"/etc/passwd":     "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\n",
 		"/etc/group":      "root:x:0:\nuser:x:1000:\n",
 		"/etc/hostname":   "sandbox\n",

@@ -67,10 +67,6 @@ func (v *variables) assign(name string, x expand.Variable) error {
 	return nil
 }
 
-func (v *variables) setString(name, value string) error {
-	return v.assign(name, expand.Variable{Set: true, Kind: expand.String, Str: value})
-}
-
 // local hides a variable until the function returns.
 func (v *variables) local(name string) bool {
 	if len(v.frames) == 0 {
