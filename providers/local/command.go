@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
@@ -27,7 +29,7 @@ func (s *Sandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*comput
 	if err := ended(ctx, op, s.id); err != nil {
 		return nil, err
 	}
-	x := execution{cmd: cmd, out: providers.NewStreams(cmd)}
+	x := execution{cmd: cmd, in: &source{r: cmd.Stdin}, out: providers.NewStreams(cmd)}
 	var exit engine.Exit
 	err := s.with(ctx, op, func(m machine) (err error) {
 		exit, err = x.run(ctx, m, s.command(cmd))
@@ -37,9 +39,9 @@ func (s *Sandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*comput
 	if exit.Signal != 0 {
 		res.ExitCode, res.Signal = 128+exit.Signal, compute.Signal(exit.Signal)
 	}
-	err = s.judge(ctx, op, cmd, x.out, res, err)
+	err = s.judge(ctx, op, &x, res, err)
 	x.out.Close(res)
-	if err != nil && ctx.Err() == nil && x.out.Err() == nil && !errors.Is(err, compute.ErrUnavailable) {
+	if err != nil && ctx.Err() == nil && x.err() == nil && !errors.Is(err, compute.ErrUnavailable) {
 		return nil, err // it did not run
 	}
 	return res, err
@@ -49,7 +51,7 @@ func (s *Sandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*comput
 func (s *Sandbox) command(cmd *compute.Command) engine.Command {
 	c := engine.Command{Argv: cmd.Args, Dir: cmd.Dir, User: cmd.User}
 	if cmd.Script != "" {
-		c.Argv = []string{"/bin/sh", "-c", cmd.Script}
+		c.Argv = []string{"/bin/sh", "-c", "--", cmd.Script} // it may begin with a dash
 	}
 	if c.User == "" {
 		c.User = s.user
@@ -63,19 +65,55 @@ func (s *Sandbox) command(cmd *compute.Command) engine.Command {
 // execution is a command that runs in the foreground.
 type execution struct {
 	cmd *compute.Command
+	in  *source
 	out *providers.Streams
 }
 
-// run runs the command, and kills it when a writer fails.
+// err is the failure of one of the caller's writers, or of its reader.
+func (x *execution) err() error { return cmp.Or(x.out.Err(), x.in.failure()) }
+
+// run runs the command, and kills it when a writer or the reader fails.
 func (x *execution) run(ctx context.Context, m machine, c engine.Command) (engine.Exit, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c.Stdout, c.Stderr = breaker{x.out.Stdout, cancel}, breaker{x.out.Stderr, cancel}
+	x.in.end = cancel
 	if x.cmd.TTY != nil {
 		return x.terminal(ctx, m, c)
 	}
-	c.Stdin = x.cmd.Stdin
+	if x.cmd.Stdin != nil {
+		c.Stdin = x.in
+	}
 	return m.Exec(ctx, c)
+}
+
+// source ends a command when a read fails: half an input must not pass for a
+// whole one.
+type source struct {
+	r   io.Reader // nil is empty
+	end context.CancelFunc
+	mu  sync.Mutex
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	if s.r == nil {
+		return 0, io.EOF
+	}
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		s.mu.Lock()
+		s.err = err
+		s.mu.Unlock()
+		s.end()
+	}
+	return n, err
+}
+
+func (s *source) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
 // breaker ends a command when a write fails.
@@ -98,7 +136,7 @@ func (x *execution) terminal(ctx context.Context, m machine, c engine.Command) (
 	if err != nil {
 		return engine.Exit{}, err
 	}
-	go typeIn(t, x.cmd.Stdin) // ends with the terminal, or with a Read of the caller's
+	go typeIn(t, x.in) // ends with the terminal, or with a Read of the caller's
 	_, err = io.Copy(c.Stdout, t)
 	exit, werr := t.Wait()
 	return exit, errors.Join(werr, err, ignoreClosed(t.Close()))
@@ -128,10 +166,8 @@ const endOfFile = 4 // Ctrl-D
 // only end an unfinished line.
 func typeIn(t io.Writer, r io.Reader) {
 	last := byte('\n')
-	if r != nil {
-		if _, err := io.Copy(t, remember{r, &last}); err != nil {
-			return
-		}
+	if _, err := io.Copy(t, remember{r, &last}); err != nil {
+		return
 	}
 	eof := []byte{endOfFile, endOfFile}
 	if last == '\n' {
@@ -155,34 +191,38 @@ func (r remember) Read(p []byte) (int, error) {
 }
 
 // judge tells apart the ways in which a command can end.
-func (s *Sandbox) judge(ctx context.Context, op string, cmd *compute.Command, out *providers.Streams, res *compute.Result, err error) error {
-	if werr := out.Err(); werr != nil {
-		res.ExitCode = -1
-		return &compute.Error{Op: op, Provider: name, ID: s.id, Err: werr}
+func (s *Sandbox) judge(ctx context.Context, op string, x *execution, res *compute.Result, err error) error {
+	if own := x.err(); own != nil {
+		res.ExitCode, res.Signal = -1, 0
+		return &compute.Error{Op: op, Provider: name, ID: s.id, Err: own}
 	}
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
 	case errors.Is(err, engine.ErrNotFound):
-		return notRun(cmd, out, res, 127, "not found")
+		return notRun(x, res, 127, "not found")
 	case errors.Is(err, engine.ErrNotExecutable):
-		return notRun(cmd, out, res, 126, "cannot be executed")
+		return notRun(x, res, 126, "cannot be executed")
 	case errors.Is(err, engine.ErrDir):
-		err = &compute.Error{Op: op, Provider: name, ID: s.id, NothingDone: true, Err: dirError(cmd.Dir, err)}
+		err = &compute.Error{Op: op, Provider: name, ID: s.id, NothingDone: true, Err: dirError(x.cmd.Dir, err)}
 	}
 	res.ExitCode, res.Signal = -1, 0
 	return err
 }
 
 // notRun is the result that a shell has for a program that cannot be run.
-func notRun(cmd *compute.Command, out *providers.Streams, res *compute.Result, code int, why string) error {
+func notRun(x *execution, res *compute.Result, code int, why string) error {
 	res.ExitCode = code
-	w := out.Stderr
-	if cmd.TTY != nil {
-		w = out.Stdout
+	w := x.out.Stderr
+	if x.cmd.TTY != nil {
+		w = x.out.Stdout
 	}
-	_, err := fmt.Fprintf(w, "%s: %s\n", cmd.Args[0], why)
+	program := "/bin/sh"
+	if len(x.cmd.Args) > 0 {
+		program = x.cmd.Args[0]
+	}
+	_, err := fmt.Fprintf(w, "%s: %s\n", program, why)
 	return err
 }
 

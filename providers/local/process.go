@@ -41,6 +41,10 @@ func (s *Sandbox) StartCommand(ctx context.Context, cmd *compute.Command) (compu
 	p := &Process{s: s, cmd: &own}
 	err := s.with(ctx, op, func(m machine) error {
 		info, err := m.StartProcess(ctx, c)
+		if script := complaint(err); script != "" {
+			c.Argv = append([]string{"/bin/sh", "-c", script}, c.Argv...)
+			info, err = m.StartProcess(ctx, c)
+		}
 		p.id = info.ID
 		return err
 	})
@@ -52,6 +56,24 @@ func (s *Sandbox) StartCommand(ctx context.Context, cmd *compute.Command) (compu
 	}
 	p.serve()
 	return p, nil
+}
+
+// A program that cannot be run has a process all the same, which says so and
+// has a shell's exit code. The program is its $0.
+const (
+	notFound      = `printf '%s: not found\n' "$0" >&2; exit 127`
+	notExecutable = `printf '%s: cannot be executed\n' "$0" >&2; exit 126`
+)
+
+// complaint is the script that stands in for what could not be started.
+func complaint(err error) string {
+	switch {
+	case errors.Is(err, engine.ErrNotFound):
+		return notFound
+	case errors.Is(err, engine.ErrNotExecutable):
+		return notExecutable
+	}
+	return ""
 }
 
 // serve copies the streams that the command brought, until the process ends or
@@ -171,8 +193,11 @@ func (p *Process) named(err error) error {
 
 func processInfo(pr engine.Process) *compute.ProcessInfo {
 	info := &compute.ProcessInfo{ID: pr.ID, Args: pr.Argv, Running: !pr.Done, Started: pr.Started}
-	if len(pr.Argv) == 3 && pr.Argv[0] == "/bin/sh" && pr.Argv[1] == "-c" {
-		info.Args, info.Script = nil, pr.Argv[2]
+	if len(pr.Argv) > 3 && (pr.Argv[2] == notFound || pr.Argv[2] == notExecutable) {
+		info.Args = pr.Argv[3:]
+	}
+	if len(pr.Argv) == 4 && slices.Equal(pr.Argv[:3], []string{"/bin/sh", "-c", "--"}) {
+		info.Args, info.Script = nil, pr.Argv[3]
 	}
 	if pr.Done {
 		info.ExitCode, info.Ended = exitCode(pr.Exit), pr.Started.Add(pr.Exit.Duration)

@@ -24,6 +24,7 @@ const (
 	boxPrefix   = "sbx-"
 	snapPrefix  = "snap-"
 	layerPrefix = "layer-"
+	runPrefix   = "run-"
 )
 
 // CreateSandbox implements [compute.Compute]. The options Template, Image,
@@ -38,8 +39,8 @@ func (p *Provider) CreateSandbox(ctx context.Context, opts *compute.CreateSandbo
 		return nil, err
 	}
 	opts = providers.CloneOptions(opts)
-	if field := unsupportedField(opts); field != "" {
-		return nil, providers.UnsupportedOption(op, field)
+	if field := p.unsupportedField(opts); field != "" {
+		return nil, fail(op, "", errors.ErrUnsupported, "option %s", field)
 	}
 	m := &meta{Version: stateVersion, ID: newID(boxPrefix), Name: opts.Name, Created: time.Now(),
 		Metadata: opts.Metadata, Env: opts.Env, User: opts.User, Isolation: p.isolation}
@@ -49,11 +50,12 @@ func (p *Provider) CreateSandbox(ctx context.Context, opts *compute.CreateSandbo
 	return p.handle(m), nil
 }
 
-func unsupportedField(o *compute.CreateSandboxOptions) string {
+func (p *Provider) unsupportedField(o *compute.CreateSandboxOptions) string {
 	for field, set := range map[string]bool{
 		"Template": o.Template != "", "Image": o.Image != "", "Lifetime": o.Lifetime != 0,
 		"IdleTimeout": o.IdleTimeout != 0, "Resources": o.Resources != compute.Resources{},
 		"Network": o.Network != nil, "Mounts": len(o.Mounts) > 0, "Code": len(o.Code) > 0,
+		"Snapshot": o.Snapshot != "" && p.isolation == None,
 	} {
 		if set {
 			return field
@@ -121,17 +123,14 @@ func (p *Provider) refer(op string, m *meta, snapshot string) error {
 
 // boot starts the machine of m in a new run.
 func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
-	run := "run-" + strings.ToLower(rand.Text()[:8])
+	run := runPrefix + strings.ToLower(rand.Text()[:8])
 	if m.Isolation == None {
 		return p.bootHost(op, m, run)
 	}
 	spec := engine.Spec{Dir: filepath.Join(p.state.box(m.ID), run), StateDir: p.state.path("base"),
-		Layers: p.state.layers(m.Layers), Hostname: m.ID}
+		Layers: p.state.layers(m.Layers), Hostname: m.ID, Env: environment(m)}
 	for _, old := range m.Runs {
 		spec.Layers = append(spec.Layers, engine.At(filepath.Join(p.state.box(m.ID), old)).Upper())
-	}
-	for _, k := range slices.Sorted(maps.Keys(m.Env)) {
-		spec.Env = append(spec.Env, k+"="+m.Env[k])
 	}
 	if _, err := engine.Start(ctx, spec); err != nil {
 		if cerr := ended(ctx, op, ""); cerr != nil {
@@ -141,6 +140,15 @@ func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
 	}
 	m.Runs = append(m.Runs, run)
 	return nil
+}
+
+// environment is that of all commands of a sandbox.
+func environment(m *meta) []string {
+	var env []string
+	for _, k := range slices.Sorted(maps.Keys(m.Env)) {
+		env = append(env, k+"="+m.Env[k])
+	}
+	return env
 }
 
 // outside makes an error of this machine's one of the provider's. Its paths
@@ -282,7 +290,7 @@ func (p *Provider) DestroySandbox(ctx context.Context, id string) error {
 		return p.outside(op, id, err)
 	}
 	defer unlock()
-	return p.outside(op, id, p.clear(ctx, id))
+	return p.hostError(op, id, p.clear(ctx, id))
 }
 
 // clear removes a sandbox's directory and ends its machine. The caller has its
@@ -293,14 +301,13 @@ func (p *Provider) clear(ctx context.Context, id string) error {
 	if err := ignoreNotExist(os.Remove(filepath.Join(dir, "meta.json"))); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	host := p.hosts[id]
-	delete(p.hosts, id)
-	p.mu.Unlock()
-	if host != nil {
-		if err := host.Shutdown(ctx); err != nil {
+	if h, ok := p.host(id); ok {
+		if err := h.Shutdown(ctx); err != nil {
 			return err
 		}
+		p.mu.Lock()
+		delete(p.hosts, id)
+		p.mu.Unlock()
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -308,7 +315,7 @@ func (p *Provider) clear(ctx context.Context, id string) error {
 	}
 	for _, e := range entries {
 		if e.IsDir() {
-			if err := engine.Destroy(ctx, filepath.Join(dir, e.Name())); err != nil {
+			if err := destroyRun(ctx, filepath.Join(dir, e.Name())); err != nil {
 				return err
 			}
 		}
