@@ -124,8 +124,8 @@ func New(cfg Config) (*Provider, error) {
 	switch p.isolation {
 	case Namespaces:
 	case None:
-		if host.Unavailable != nil {
-			return nil, p.outside("open", "", host.Unavailable)
+		if host.ErrUnavailable != nil {
+			return nil, p.outside("open", "", host.ErrUnavailable)
 		}
 	default:
 		return nil, fail("open", "", compute.ErrInvalid, "unknown isolation %q", p.isolation)

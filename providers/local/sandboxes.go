@@ -16,6 +16,7 @@ import (
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
 	"github.com/computekit/compute/providers/local/internal/engine"
+	"github.com/computekit/compute/providers/local/internal/host"
 )
 
 func newID(prefix string) string { return prefix + strings.ToLower(rand.Text()[:16]) }
@@ -298,10 +299,16 @@ func (p *Provider) DestroySandbox(ctx context.Context, id string) error {
 // is finished by sweep.
 func (p *Provider) clear(ctx context.Context, id string) error {
 	dir := p.state.box(id)
+	h, ours := p.host(id)
+	if m, err := p.state.loadBox(id); err == nil && m.Isolation == None && !ours {
+		if err := host.Destroyable(p.hostDir(m)); err != nil {
+			return err
+		}
+	}
 	if err := ignoreNotExist(os.Remove(filepath.Join(dir, "meta.json"))); err != nil {
 		return err
 	}
-	if h, ok := p.host(id); ok {
+	if ours {
 		if err := h.Shutdown(ctx); err != nil {
 			return err
 		}

@@ -48,6 +48,9 @@ func (m *Machine) start(ctx context.Context, cmd engine.Command, io *stdio) (*ch
 	if err := m.enter(ctx); err != nil {
 		return nil, err
 	}
+	if len(cmd.Argv) == 0 {
+		return nil, errors.New("no program to run")
+	}
 	if err := checkUser(cmd.User); err != nil {
 		return nil, err
 	}
@@ -65,7 +68,7 @@ func (m *Machine) start(ctx context.Context, cmd engine.Command, io *stdio) (*ch
 	return c, explain(program, m.fork(c, program, cmd.Argv, attr))
 }
 
-// newMark makes a mark that goes with those which this program bears itself.
+// newMark makes a mark that no other command has.
 func (m *Machine) newMark() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -158,7 +161,7 @@ func (m *Machine) environment(cmd engine.Command, mark string) []string {
 	if cmd.Terminal != nil {
 		env = append(env, "TERM=xterm-256color")
 	}
-	if outer := os.Getenv(markName); outer != "" {
+	if outer := os.Getenv(markName); outer != "" { // this program is a command, too
 		mark = outer + " " + mark
 	}
 	return merge(env, m.env, cmd.Env, []string{markName + "=" + mark})

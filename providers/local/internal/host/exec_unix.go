@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"time"
 
 	"github.com/computekit/compute/providers/local/internal/engine"
 )
@@ -34,7 +35,8 @@ func (m *Machine) Exec(ctx context.Context, cmd engine.Command) (engine.Exit, er
 	}
 	stdout, stderr := startPump(files.out[0], cmd.Stdout), startPump(files.out[1], cmd.Stderr)
 	exit, err := m.wait(ctx, c)
-	return exit, errors.Join(err, m.finish(stdout), m.finish(stderr))
+	exited := time.Now()
+	return exit, errors.Join(err, m.finish(stdout, exited), m.finish(stderr, exited))
 }
 
 // limit makes the errors of a program that has too many files open the
@@ -57,8 +59,8 @@ type (
 )
 
 // finish waits for the last of an output, and has the rest read by others.
-func (m *Machine) finish(p *pump) error {
-	ended := p.settle()
+func (m *Machine) finish(p *pump, exited time.Time) error {
+	ended := p.settle(exited)
 	err := p.detach()
 	if !ended {
 		m.keep(p)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -18,8 +19,8 @@ import (
 	"github.com/computekit/compute/providers/local/internal/engine"
 )
 
-// Unavailable is nil: a Unix has all that is needed.
-var Unavailable error
+// ErrUnavailable is nil: a Unix has all that is needed.
+var ErrUnavailable error
 
 // A Machine runs the commands of one sandbox. It is safe for concurrent use.
 type Machine struct {
@@ -79,7 +80,7 @@ func (m *Machine) isOurs(mark string) bool { return strings.HasPrefix(mark, m.ma
 
 // takeOwner locks the directory. The lock ends with this program, too.
 func takeOwner(dir string, flags int) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, ownerName), os.O_RDWR|flags, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, ownerName), os.O_RDWR|flags, 0o600) //nolint:gosec // the state directory is the user's to choose
 	if err != nil {
 		return nil, err
 	}
@@ -220,12 +221,20 @@ func Reap(_ context.Context, dir string) error {
 	return killTree(func(m string) bool { return strings.HasPrefix(m, mark) }, nil)
 }
 
-// Destroy ends the processes of dir and removes it. That there is none is not
-// an error. Where the processes of another program cannot be found it fails
-// with ErrOwned.
-func Destroy(ctx context.Context, dir string) error {
+// Destroyable fails with ErrOwned where the processes of the machine that has
+// dir cannot be found.
+func Destroyable(dir string) error {
 	if !seesMarks && Owned(dir) {
 		return ErrOwned
+	}
+	return nil
+}
+
+// Destroy ends the processes of dir and removes it. That there is none is not
+// an error.
+func Destroy(ctx context.Context, dir string) error {
+	if err := Destroyable(dir); err != nil {
+		return err
 	}
 	// Without this file its machine starts nothing more.
 	if err := os.Remove(filepath.Join(dir, ownerName)); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -252,9 +261,14 @@ func removeTree(dir string) error {
 	if os.RemoveAll(dir) == nil {
 		return nil
 	}
-	_ = filepath.WalkDir(dir, func(name string, d os.DirEntry, _ error) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	_ = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, _ error) error {
 		if d != nil && d.IsDir() {
-			_ = os.Chmod(name, 0o700)
+			_ = root.Chmod(name, 0o700)
 		}
 		return nil
 	})

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/computekit/compute/providers/local/internal/engine"
 	"github.com/computekit/compute/providers/local/internal/spool"
@@ -125,7 +126,7 @@ func (m *Machine) collect(p *background, out []*os.File) {
 		m.keep(pump)
 		m.own(func() {
 			<-p.exited
-			pump.settle()
+			pump.settle(time.Now())
 			p.outputs[i].Close()
 		})
 	}

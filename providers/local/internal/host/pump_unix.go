@@ -81,11 +81,11 @@ func (p *pump) step(fd int, buf []byte) (ready, ended bool) {
 
 // settle waits, after the command has exited, until its output has been
 // written. It reports whether that was the end, or others have it open still.
-func (p *pump) settle() (ended bool) {
+func (p *pump) settle(exited time.Time) (ended bool) {
 	p.mu.Lock()
 	first := p.n
 	p.mu.Unlock()
-	for seen, began := first, time.Now(); ; {
+	for seen := first; ; {
 		pause := time.NewTimer(quietTime)
 		select {
 		case <-p.done:
@@ -93,7 +93,7 @@ func (p *pump) settle() (ended bool) {
 			return true
 		case <-pause.C:
 		}
-		late := time.Since(began) > quietMax
+		late := time.Since(exited) > quietMax
 		n, pending := p.progress()
 		if !pending && (n == seen || late) || late && n-first >= pipeMax {
 			return false
