@@ -43,7 +43,7 @@ func (p *Provider) CreateSandbox(ctx context.Context, opts *compute.CreateSandbo
 	if field := p.unsupportedField(opts); field != "" {
 		return nil, fail(op, "", errors.ErrUnsupported, "option %s", field)
 	}
-	m := &meta{Version: stateVersion, ID: newID(boxPrefix), Name: opts.Name, Created: time.Now(),
+	m := &meta{Version: stateVersion, ID: newID(boxPrefix), Name: opts.Name,
 		Metadata: opts.Metadata, Env: opts.Env, User: opts.User, Isolation: p.isolation}
 	if err := p.create(ctx, op, m, opts.Snapshot); err != nil {
 		return nil, err
@@ -87,10 +87,22 @@ func (p *Provider) create(ctx context.Context, op string, m *meta, snapshot stri
 	if err := p.boot(ctx, op, m); err != nil {
 		return err
 	}
-	if err := p.state.saveBox(m); err != nil {
+	if err := p.publish(m); err != nil {
 		return p.outside(op, "", err)
 	}
 	return ended(ctx, op, "")
+}
+
+// publish makes a sandbox one that others can see. Those that they can see
+// already are older: compute.GetOrCreate relies on it.
+func (p *Provider) publish(m *meta) error {
+	unlock, err := lock(p.state.path("publish"), true, true)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	m.Created = time.Now()
+	return p.state.saveBox(m)
 }
 
 // undo removes a sandbox that could not be made. If even that fails, the error
