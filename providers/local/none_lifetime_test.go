@@ -218,6 +218,7 @@ func TestNoneLeavesNothing(t *testing.T) {
 			}
 			require.NoError(t, p.Close())
 			goleak.VerifyNone(t, before)
+			require.NoError(t, newNone(t, dir).DestroySandbox(t.Context(), sb.ID()))
 		})
 	}
 }

@@ -236,7 +236,8 @@ func lookProgram(name, dir string, env []string) (string, error) {
 		if err == nil && name != "" {
 			return file, nil
 		}
-		if errors.Is(err, engine.ErrNotExecutable) {
+		// A directory that cannot be searched is as if it were not there.
+		if _, serr := os.Stat(file); serr == nil && errors.Is(err, engine.ErrNotExecutable) {
 			failure = err
 		}
 	}
