@@ -41,9 +41,9 @@ func (p *Provider) bootHost(op string, m *meta, run string) error {
 	if len(m.Runs) > 0 {
 		dir = m.Runs[len(m.Runs)-1]
 	}
-	mach, err := newHost(host.Config{Dir: filepath.Join(p.state.box(m.ID), dir), Env: environment(m)})
+	mach, err := newHost(host.Config{Dir: filepath.Join(p.state.box(m.ID), dir), Env: environment(m), User: m.User})
 	if err != nil {
-		return p.hostError(op, m.ID, err)
+		return p.hostError(op, "", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -55,9 +55,15 @@ func (p *Provider) bootHost(op string, m *meta, run string) error {
 	return nil
 }
 
-// hostError is outside, for a machine that is another program's.
+// hostError is outside, with the errors that only machines without isolation
+// have.
 func (p *Provider) hostError(op, id string, err error) error {
-	if errors.Is(err, host.ErrOwned) {
+	switch {
+	case errors.Is(err, engine.ErrUser):
+		return fail(op, id, compute.ErrInvalid, "%w", err)
+	case errors.Is(err, host.ErrOtherUser):
+		return fail(op, id, errors.ErrUnsupported, "option User: %w", err)
+	case errors.Is(err, host.ErrOwned):
 		return &compute.Error{Op: op, Provider: name, ID: id, Kind: compute.ErrConflict, NothingDone: true, Err: host.ErrOwned}
 	}
 	return p.outside(op, id, err)

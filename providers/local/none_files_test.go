@@ -3,9 +3,11 @@
 package local_test
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,10 +62,16 @@ func TestNoneIrregularFiles(t *testing.T) {
 
 func TestNoneUsers(t *testing.T) {
 	sb := computetest.NewSandbox(t, newNone(t, t.TempDir()), nil)
-	for _, user := range []string{"no-such-user-42", "4242", "0:4242"} {
+	own := strconv.Itoa(os.Getuid())
+	for user, want := range map[string]error{own: nil, "no-such-user-42": compute.ErrInvalid, "424242": compute.ErrInvalid,
+		"daemon": errors.ErrUnsupported, own + ":424242": errors.ErrUnsupported} {
 		cmd := compute.Exec("true")
 		cmd.User = user
 		_, err := sb.RunCommand(t.Context(), cmd)
-		assert.ErrorIs(t, err, compute.ErrInvalid, user)
+		assert.ErrorIs(t, err, want, user)
+		if want != nil {
+			_, err = newNone(t, t.TempDir()).CreateSandbox(t.Context(), &compute.CreateSandboxOptions{User: user})
+			assert.ErrorIs(t, err, want, user)
+		}
 	}
 }

@@ -192,10 +192,19 @@ func checkUser(spec string) error {
 		known = known || name == u.Username && u.Uid == uid
 		hasGroup = hasGroup && group != u.Gid
 	}
-	if !known || hasGroup {
-		return fmt.Errorf("%w: %q is not who runs this program: %w", engine.ErrUser, spec, syscall.EPERM)
+	switch {
+	case known && !hasGroup:
+		return nil
+	case !known && !exists(name):
+		return fmt.Errorf("%w: %q", engine.ErrUser, spec)
 	}
-	return nil
+	return fmt.Errorf("%w, which is not %q", ErrOtherUser, spec)
+}
+
+func exists(name string) bool {
+	_, err := user.Lookup(name)
+	_, iderr := user.LookupId(name)
+	return err == nil || iderr == nil
 }
 
 // workingDir returns the directory to run in, having made sure that it can be

@@ -16,10 +16,16 @@
 // group is killed and nothing else.
 package host
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // ErrOwned reports that another machine has the directory.
 var ErrOwned = errors.New("its processes belong to another program, which still runs")
+
+// ErrOtherUser reports a user who exists, but is not this program's.
+var ErrOtherUser = fmt.Errorf("%w: without isolation commands run as who runs this program", errors.ErrUnsupported)
 
 // Config configures a [Machine].
 type Config struct {
@@ -29,6 +35,9 @@ type Config struct {
 	Dir string
 	// Env is added to the environment of every command.
 	Env []string
+	// User is who commands run as that say nothing else; New makes sure that
+	// it is who runs this program.
+	User string
 }
 
 const (

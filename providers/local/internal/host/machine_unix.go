@@ -49,6 +49,9 @@ var errNone = fmt.Errorf("%w: %w", engine.ErrGone, syscall.ECONNREFUSED)
 // New returns the machine of a directory. What an earlier one, whose program
 // was killed, has left running is killed first, where it can be found.
 func New(cfg Config) (*Machine, error) {
+	if err := checkUser(cfg.User); err != nil {
+		return nil, err
+	}
 	dir, err := filepath.Abs(cfg.Dir)
 	if err != nil {
 		return nil, err
