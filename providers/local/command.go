@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ func (s *Sandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*comput
 	if err := ended(ctx, op, s.id); err != nil {
 		return nil, err
 	}
-	x := execution{cmd: cmd, out: providers.NewStreams(cmd)}
+	x := execution{cmd: cmd, in: &source{r: cmd.Stdin}, out: providers.NewStreams(cmd)}
 	var exit engine.Exit
 	err := s.with(ctx, op, func(m machine) (err error) {
 		exit, err = x.run(ctx, m, s.command(cmd))
@@ -40,7 +41,7 @@ func (s *Sandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*comput
 	}
 	err = s.judge(ctx, op, &x, res, err)
 	x.out.Close(res)
-	if err != nil && ctx.Err() == nil && x.broken() == nil && !errors.Is(err, compute.ErrUnavailable) {
+	if err != nil && ctx.Err() == nil && x.err() == nil && !errors.Is(err, compute.ErrUnavailable) {
 		return nil, err // it did not run
 	}
 	return res, err
@@ -50,7 +51,7 @@ func (s *Sandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*comput
 func (s *Sandbox) command(cmd *compute.Command) engine.Command {
 	c := engine.Command{Argv: cmd.Args, Dir: cmd.Dir, User: cmd.User}
 	if cmd.Script != "" {
-		c.Argv = []string{"/bin/sh", "-c", "--", cmd.Script}
+		c.Argv = []string{"/bin/sh", "-c", "--", cmd.Script} // it may begin with a dash
 	}
 	if c.User == "" {
 		c.User = s.user
@@ -64,56 +65,55 @@ func (s *Sandbox) command(cmd *compute.Command) engine.Command {
 // execution is a command that runs in the foreground.
 type execution struct {
 	cmd *compute.Command
+	in  *source
 	out *providers.Streams
-	in  input
 }
 
-// broken returns the error of the stream that failed, if one did.
-func (x *execution) broken() error {
-	if err := x.out.Err(); err != nil {
-		return err
-	}
-	return x.in.failure()
-}
+// err is the failure of one of the caller's writers, or of its reader.
+func (x *execution) err() error { return cmp.Or(x.out.Err(), x.in.failure()) }
 
-// run runs the command, and kills it when a stream fails.
+// run runs the command, and kills it when a writer or the reader fails.
 func (x *execution) run(ctx context.Context, m machine, c engine.Command) (engine.Exit, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	x.in.r, x.in.end = x.cmd.Stdin, cancel
 	c.Stdout, c.Stderr = breaker{x.out.Stdout, cancel}, breaker{x.out.Stderr, cancel}
+	x.in.end = cancel
 	if x.cmd.TTY != nil {
 		return x.terminal(ctx, m, c)
 	}
-	c.Stdin = x.stdin()
+	if x.cmd.Stdin != nil {
+		c.Stdin = x.in
+	}
 	return m.Exec(ctx, c)
 }
 
-// input reads the command's input. Half an input must not pass for a whole
-// one, so its failure ends the command.
-type input struct {
-	r   io.Reader
+// source ends a command when a read fails: half an input must not pass for a
+// whole one.
+type source struct {
+	r   io.Reader // nil is empty
 	end context.CancelFunc
-
 	mu  sync.Mutex
 	err error
 }
 
-func (i *input) Read(p []byte) (int, error) {
-	n, err := i.r.Read(p)
+func (s *source) Read(p []byte) (int, error) {
+	if s.r == nil {
+		return 0, io.EOF
+	}
+	n, err := s.r.Read(p)
 	if err != nil && err != io.EOF {
-		i.mu.Lock()
-		i.err = err
-		i.mu.Unlock()
-		i.end()
+		s.mu.Lock()
+		s.err = err
+		s.mu.Unlock()
+		s.end()
 	}
 	return n, err
 }
 
-func (i *input) failure() error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.err
+func (s *source) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
 // breaker ends a command when a write fails.
@@ -136,18 +136,10 @@ func (x *execution) terminal(ctx context.Context, m machine, c engine.Command) (
 	if err != nil {
 		return engine.Exit{}, err
 	}
-	go typeIn(t, x.stdin()) // ends with the terminal, or with a Read of the caller's
+	go typeIn(t, x.in) // ends with the terminal, or with a Read of the caller's
 	_, err = io.Copy(c.Stdout, t)
 	exit, werr := t.Wait()
 	return exit, errors.Join(werr, err, ignoreClosed(t.Close()))
-}
-
-// stdin is the command's input, or nil.
-func (x *execution) stdin() io.Reader {
-	if x.cmd.Stdin == nil {
-		return nil
-	}
-	return &x.in
 }
 
 func terminalSize(t compute.TTY) engine.Size {
@@ -174,10 +166,8 @@ const endOfFile = 4 // Ctrl-D
 // only end an unfinished line.
 func typeIn(t io.Writer, r io.Reader) {
 	last := byte('\n')
-	if r != nil {
-		if _, err := io.Copy(t, remember{r, &last}); err != nil {
-			return
-		}
+	if _, err := io.Copy(t, remember{r, &last}); err != nil {
+		return
 	}
 	eof := []byte{endOfFile, endOfFile}
 	if last == '\n' {
@@ -202,9 +192,9 @@ func (r remember) Read(p []byte) (int, error) {
 
 // judge tells apart the ways in which a command can end.
 func (s *Sandbox) judge(ctx context.Context, op string, x *execution, res *compute.Result, err error) error {
-	if broken := x.broken(); broken != nil {
+	if own := x.err(); own != nil {
 		res.ExitCode, res.Signal = -1, 0
-		return &compute.Error{Op: op, Provider: name, ID: s.id, Err: broken}
+		return &compute.Error{Op: op, Provider: name, ID: s.id, Err: own}
 	}
 	switch {
 	case err == nil:
@@ -228,7 +218,11 @@ func notRun(x *execution, res *compute.Result, code int, why string) error {
 	if x.cmd.TTY != nil {
 		w = x.out.Stdout
 	}
-	_, err := fmt.Fprintf(w, "%s: %s\n", x.cmd.Args[0], why)
+	program := "/bin/sh"
+	if len(x.cmd.Args) > 0 {
+		program = x.cmd.Args[0]
+	}
+	_, err := fmt.Fprintf(w, "%s: %s\n", program, why)
 	return err
 }
 

@@ -14,11 +14,11 @@ import (
 	"github.com/computekit/compute/providers/local/internal/engine"
 )
 
-// workdir is where commands run and relative names start.
+// workdir is where commands run and relative names start, inside.
 const workdir = "/workspace"
 
 // Filesystem implements [compute.Sandbox]. The sandbox's init opens every file,
-// inside, so that no link leads out of it.
+// inside, so that no link leads out of it. Without isolation there is no inside.
 func (s *Sandbox) Filesystem() compute.Filesystem { return filesystem{s} }
 
 // filesystem implements [compute.Filesystem] and its optional interfaces.
@@ -205,11 +205,7 @@ func (f filesystem) MkdirAll(ctx context.Context, name string, perm fs.FileMode)
 }
 
 func (f filesystem) RemoveAll(ctx context.Context, name string) error {
-	full := path.Clean(name)
-	if !path.IsAbs(name) {
-		full = path.Join(workdir, name)
-	}
-	if full == "/" || full == workdir || path.Clean(name) == ".." {
+	if clean := path.Clean(name); clean == "/" || clean == "." || clean == ".." {
 		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrInvalid}
 	}
 	return f.do(ctx, "remove", "remove", name, func(m machine) error { return m.RemoveAll(ctx, name) })

@@ -44,6 +44,7 @@ import (
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
 	"github.com/computekit/compute/providers/local/internal/engine"
+	"github.com/computekit/compute/providers/local/internal/host"
 )
 
 // name is the provider's name, and its URL scheme.
@@ -68,8 +69,19 @@ const (
 
 	// None is no isolation at all: commands are processes of this machine with
 	// the rights of this program, in a directory of their own. Absolute names
-	// are this machine's files. It is for code that is trusted, on systems that
-	// have nothing better.
+	// are this machine's files, its ports are the sandbox's, users other than
+	// this program's are refused, and there are no snapshots. Of the
+	// environment commands are given PATH only. It is for code that is
+	// trusted, on systems that have nothing better: any Unix.
+	//
+	// The processes are children of this program and end with Close. Another
+	// program sees the sandbox as failed from then on, and can Resume or
+	// destroy it; while this one lives, only this one can use it.
+	//
+	// Commands are killed with their children: on Linux also with those that
+	// have left the session, except for one that has dropped its environment
+	// and outlived its parent; elsewhere with their process group. Terminals
+	// are there on Linux only.
 	None Isolation = "none"
 )
 
@@ -97,7 +109,7 @@ type Provider struct {
 	mu     sync.Mutex
 	closed bool
 	urls   map[string]map[int]*forward // by sandbox and port
-	hosts  map[string]machine          // sandboxes without isolation
+	hosts  map[string]hosted           // sandboxes without isolation
 	pumps  sync.WaitGroup              // that serve the streams of background processes
 	ctx    context.Context             // of the pumps
 	cancel context.CancelFunc
@@ -108,10 +120,13 @@ type Provider struct {
 // missing if not. It also removes what programs that were killed have left
 // half made.
 func New(cfg Config) (*Provider, error) {
-	p := &Provider{isolation: cmp.Or(cfg.Isolation, Namespaces), urls: map[string]map[int]*forward{}, hosts: map[string]machine{}}
+	p := &Provider{isolation: cmp.Or(cfg.Isolation, Namespaces), urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
 	switch p.isolation {
 	case Namespaces:
 	case None:
+		if host.ErrUnavailable != nil {
+			return nil, p.outside("open", "", host.ErrUnavailable)
+		}
 	default:
 		return nil, fail("open", "", compute.ErrInvalid, "unknown isolation %q", p.isolation)
 	}

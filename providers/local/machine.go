@@ -7,6 +7,7 @@ import (
 	"iter"
 	"net"
 	"os"
+	"path"
 	"syscall"
 
 	"github.com/computekit/compute/providers/local/internal/engine"
@@ -66,6 +67,17 @@ func (b box) Terminal(ctx context.Context, cmd engine.Command, size engine.Size)
 		return nil, err
 	}
 	return t, nil
+}
+
+func (b box) RemoveAll(ctx context.Context, name string) error {
+	full := path.Clean(name)
+	if !path.IsAbs(name) {
+		full = path.Join(workdir, name)
+	}
+	if full == workdir {
+		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrInvalid}
+	}
+	return b.Box.RemoveAll(ctx, name)
 }
 
 func (b box) Create(ctx context.Context, name string, perm fs.FileMode) (fileWriter, error) {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"iter"
 	"slices"
-	"strconv"
 	"sync"
 	"syscall"
 
@@ -45,8 +44,9 @@ func (s *Sandbox) StartCommand(ctx context.Context, cmd *compute.Command) (compu
 	p := &Process{s: s, cmd: &own}
 	err := s.with(ctx, op, func(m machine) error {
 		info, err := m.StartProcess(ctx, c)
-		if code := notRunCode(err); code != 0 {
-			info, err = m.StartProcess(ctx, standIn(c, code))
+		if script := complaint(err); script != "" {
+			c.Argv = append([]string{"/bin/sh", "-c", script}, c.Argv...)
+			info, err = m.StartProcess(ctx, c)
 		}
 		p.id = info.ID
 		return err
@@ -61,21 +61,22 @@ func (s *Sandbox) StartCommand(ctx context.Context, cmd *compute.Command) (compu
 	return p, nil
 }
 
-// notRunCode is the exit code of a program that cannot be run, or 0.
-func notRunCode(err error) int {
+// A program that cannot be run has a process all the same, which says so and
+// has a shell's exit code. The program is its $0.
+const (
+	notFound      = `printf '%s: not found\n' "$0" >&2; exit 127`
+	notExecutable = `printf '%s: cannot be executed\n' "$0" >&2; exit 126`
+)
+
+// complaint is the script that stands in for what could not be started.
+func complaint(err error) string {
 	switch {
 	case errors.Is(err, engine.ErrNotFound):
-		return 127
+		return notFound
 	case errors.Is(err, engine.ErrNotExecutable):
-		return 126
+		return notExecutable
 	}
-	return 0
-}
-
-// standIn is a process that ends as the one should that cannot be run.
-func standIn(c engine.Command, code int) engine.Command {
-	c.Argv = []string{"/bin/sh", "-c", `echo "$1: cannot be run" >&2; exit "$2"`, "sh", c.Argv[0], strconv.Itoa(code)}
-	return c
+	return ""
 }
 
 // serve copies the streams that the command brought, until the process ends or
@@ -225,6 +226,9 @@ func (p *Process) named(err error) error {
 
 func processInfo(pr engine.Process) *compute.ProcessInfo {
 	info := &compute.ProcessInfo{ID: pr.ID, Args: pr.Argv, Running: !pr.Done, Started: pr.Started}
+	if len(pr.Argv) > 3 && (pr.Argv[2] == notFound || pr.Argv[2] == notExecutable) {
+		info.Args = pr.Argv[3:]
+	}
 	if len(pr.Argv) == 4 && slices.Equal(pr.Argv[:3], []string{"/bin/sh", "-c", "--"}) {
 		info.Args, info.Script = nil, pr.Argv[3]
 	}

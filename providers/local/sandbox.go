@@ -36,8 +36,8 @@ func (s *Sandbox) adopt(m *meta) {
 	switch {
 	case len(m.Runs) == 0 || m.Suspended:
 	case m.Isolation == None:
-		if host := s.p.host(m.ID); host != nil {
-			r.machine, r.run = host, m.Runs[len(m.Runs)-1]
+		if h, ok := s.p.host(m.ID); ok {
+			r.machine, r.run = h.machine, h.run
 		}
 	default:
 		r.run = m.Runs[len(m.Runs)-1]
@@ -101,11 +101,12 @@ func (s *Sandbox) info(ctx context.Context, op string, m *meta) (*compute.Sandbo
 	if _, err := s.p.load(op, m.ID); err != nil {
 		return nil, err // it was destroyed meanwhile
 	}
-	info.Status, info.Reason = compute.StatusFailed, initGone
+	info.Status, info.Reason = compute.StatusFailed, s.p.gone(m)
+	if info.Reason == hostElse {
+		info.Status = compute.StatusRunning
+	}
 	return info, nil
 }
-
-const initGone = "its init has ended; its files are kept, and Resume starts another init on them"
 
 // Destroy implements [compute.Sandbox].
 func (s *Sandbox) Destroy(ctx context.Context) error { return s.p.DestroySandbox(ctx, s.id) }
@@ -153,7 +154,7 @@ func (s *Sandbox) why(op string, r *running, began bool) (again bool, err error)
 		return true, nil
 	}
 	return false, &compute.Error{Op: op, Provider: name, ID: s.id, Kind: compute.ErrConflict, NothingDone: true,
-		Err: errors.New(initGone)}
+		Err: errors.New(s.p.gone(m))}
 }
 
 // fix makes an error of the engine's one of the provider's. Errors about files
@@ -165,7 +166,7 @@ func (s *Sandbox) fix(ctx context.Context, op string, err error) error {
 		e.Err = ctx.Err()
 	case errors.Is(err, engine.ErrNoProcess):
 		e.Kind = compute.ErrNotFound
-	case errors.Is(err, engine.ErrUser):
+	case errors.Is(err, engine.ErrUser), errors.Is(err, syscall.ENOTTY):
 		e.Kind = compute.ErrInvalid
 	case errors.Is(err, engine.ErrLimit):
 		e.Kind, e.NothingDone = compute.ErrLimit, true
@@ -205,15 +206,18 @@ func (s *Sandbox) Suspend(ctx context.Context) error {
 			return nil
 		}
 		s.p.closeURLs(s.id)
-		if err := s.halt(ctx); err != nil {
-			return s.p.outside("suspend", s.id, err)
+		if err := s.halt(ctx, m); err != nil {
+			return s.p.hostError("suspend", s.id, err)
 		}
 		m.Suspended = true
 		return s.p.outside("suspend", s.id, s.p.state.saveBox(m))
 	})
 }
 
-func (s *Sandbox) halt(ctx context.Context) error {
+func (s *Sandbox) halt(ctx context.Context, m *meta) error {
+	if m.Isolation == None {
+		return s.p.endHost(ctx, m)
+	}
 	r := s.run.Load()
 	if r.run == "" {
 		return nil
@@ -245,10 +249,20 @@ func (s *Sandbox) restart(ctx context.Context, op string, m *meta) error {
 	}
 	m.Suspended = false
 	if err := s.p.state.saveBox(m); err != nil {
-		return s.p.outside(op, s.id, errors.Join(err, s.drop(ctx, m.Runs[len(m.Runs)-1])))
+		return s.p.outside(op, s.id, errors.Join(err, s.unboot(ctx, m)))
 	}
 	s.adopt(m)
 	return nil
+}
+
+// unboot ends the machine that boot has made.
+func (s *Sandbox) unboot(ctx context.Context, m *meta) error {
+	if m.Isolation != None {
+		return s.drop(ctx, m.Runs[len(m.Runs)-1])
+	}
+	ctx, cancel := providers.Cleanup(ctx)
+	defer cancel()
+	return s.p.endHost(ctx, m) // the files are those of the machines before
 }
 
 // drop removes a run that is not, or no longer, the sandbox's.

@@ -16,6 +16,7 @@ import (
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
 	"github.com/computekit/compute/providers/local/internal/engine"
+	"github.com/computekit/compute/providers/local/internal/host"
 )
 
 func newID(prefix string) string { return prefix + strings.ToLower(rand.Text()[:16]) }
@@ -24,6 +25,7 @@ const (
 	boxPrefix   = "sbx-"
 	snapPrefix  = "snap-"
 	layerPrefix = "layer-"
+	runPrefix   = "run-"
 )
 
 // CreateSandbox implements [compute.Compute]. The options Template, Image,
@@ -38,22 +40,23 @@ func (p *Provider) CreateSandbox(ctx context.Context, opts *compute.CreateSandbo
 		return nil, err
 	}
 	opts = providers.CloneOptions(opts)
-	if field := unsupportedField(opts); field != "" {
+	if field := p.unsupportedField(opts); field != "" {
 		return nil, fail(op, "", errors.ErrUnsupported, "option %s", field)
 	}
-	m := &meta{Version: stateVersion, ID: newID(boxPrefix), Name: opts.Name, Metadata: opts.Metadata,
-		Env: opts.Env, User: opts.User, Isolation: p.isolation}
+	m := &meta{Version: stateVersion, ID: newID(boxPrefix), Name: opts.Name,
+		Metadata: opts.Metadata, Env: opts.Env, User: opts.User, Isolation: p.isolation}
 	if err := p.create(ctx, op, m, opts.Snapshot); err != nil {
 		return nil, err
 	}
 	return p.handle(m), nil
 }
 
-func unsupportedField(o *compute.CreateSandboxOptions) string {
+func (p *Provider) unsupportedField(o *compute.CreateSandboxOptions) string {
 	for field, set := range map[string]bool{
 		"Template": o.Template != "", "Image": o.Image != "", "Lifetime": o.Lifetime != 0,
 		"IdleTimeout": o.IdleTimeout != 0, "Resources": o.Resources != compute.Resources{},
 		"Network": o.Network != nil, "Mounts": len(o.Mounts) > 0, "Code": len(o.Code) > 0,
+		"Snapshot": o.Snapshot != "" && p.isolation == None,
 	} {
 		if set {
 			return field
@@ -90,10 +93,10 @@ func (p *Provider) create(ctx context.Context, op string, m *meta, snapshot stri
 	return ended(ctx, op, "")
 }
 
-// publish makes m visible. Whoever sees it sees all that are older: programs
-// that race for a key agree on the oldest; see [compute.GetOrCreate].
+// publish makes a sandbox one that others can see. Those that they can see
+// already are older: compute.GetOrCreate relies on it.
 func (p *Provider) publish(m *meta) error {
-	unlock, err := lock(p.state.path("publish.lock"), true, true)
+	unlock, err := lock(p.state.path("publish"), true, true)
 	if err != nil {
 		return err
 	}
@@ -133,17 +136,14 @@ func (p *Provider) refer(op string, m *meta, snapshot string) error {
 
 // boot starts the machine of m in a new run.
 func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
-	run := "run-" + strings.ToLower(rand.Text()[:8])
+	run := runPrefix + strings.ToLower(rand.Text()[:8])
 	if m.Isolation == None {
 		return p.bootHost(op, m, run)
 	}
 	spec := engine.Spec{Dir: filepath.Join(p.state.box(m.ID), run), StateDir: p.state.path("base"),
-		Layers: p.state.layers(m.Layers), Hostname: m.ID}
+		Layers: p.state.layers(m.Layers), Hostname: m.ID, Env: environment(m)}
 	for _, old := range m.Runs {
 		spec.Layers = append(spec.Layers, engine.At(filepath.Join(p.state.box(m.ID), old)).Upper())
-	}
-	for _, k := range slices.Sorted(maps.Keys(m.Env)) {
-		spec.Env = append(spec.Env, k+"="+m.Env[k])
 	}
 	if _, err := engine.Start(ctx, spec); err != nil {
 		if cerr := ended(ctx, op, ""); cerr != nil {
@@ -153,6 +153,15 @@ func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
 	}
 	m.Runs = append(m.Runs, run)
 	return nil
+}
+
+// environment is that of all commands of a sandbox.
+func environment(m *meta) []string {
+	var env []string
+	for _, k := range slices.Sorted(maps.Keys(m.Env)) {
+		env = append(env, k+"="+m.Env[k])
+	}
+	return env
 }
 
 // outside makes an error of this machine's one of the provider's. Its paths
@@ -294,7 +303,7 @@ func (p *Provider) DestroySandbox(ctx context.Context, id string) error {
 		return p.outside(op, id, err)
 	}
 	defer unlock()
-	return p.outside(op, id, p.clear(ctx, id))
+	return p.hostError(op, id, p.clear(ctx, id))
 }
 
 // clear removes a sandbox's directory and ends its machine. The caller has its
@@ -302,17 +311,22 @@ func (p *Provider) DestroySandbox(ctx context.Context, id string) error {
 // is finished by sweep.
 func (p *Provider) clear(ctx context.Context, id string) error {
 	dir := p.state.box(id)
+	h, ours := p.host(id)
+	if m, err := p.state.loadBox(id); err == nil && m.Isolation == None && !ours {
+		if err := host.Destroyable(p.hostDir(m)); err != nil {
+			return err
+		}
+	}
 	if err := ignoreNotExist(os.Remove(filepath.Join(dir, "meta.json"))); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	host := p.hosts[id]
-	delete(p.hosts, id)
-	p.mu.Unlock()
-	if host != nil {
-		if err := host.Shutdown(ctx); err != nil {
+	if ours {
+		if err := h.Shutdown(ctx); err != nil {
 			return err
 		}
+		p.mu.Lock()
+		delete(p.hosts, id)
+		p.mu.Unlock()
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -320,7 +334,7 @@ func (p *Provider) clear(ctx context.Context, id string) error {
 	}
 	for _, e := range entries {
 		if e.IsDir() {
-			if err := engine.Destroy(ctx, filepath.Join(dir, e.Name())); err != nil {
+			if err := destroyRun(ctx, filepath.Join(dir, e.Name())); err != nil {
 				return err
 			}
 		}

@@ -18,9 +18,12 @@ import (
 )
 
 // CreateSnapshot implements [compute.Compute]. It works on sandboxes that are
-// suspended or whose init has ended, too.
+// suspended or whose init has ended, too, but not without isolation.
 func (p *Provider) CreateSnapshot(ctx context.Context, sandboxID string, opts *compute.CreateSnapshotOptions) (*compute.Snapshot, error) {
 	const op = "create snapshot"
+	if err := p.noSnapshots(op); err != nil {
+		return nil, err
+	}
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
@@ -43,6 +46,15 @@ func (p *Provider) CreateSnapshot(ctx context.Context, sandboxID string, opts *c
 		return nil, err
 	}
 	return sm.snapshot(), nil
+}
+
+// noSnapshots is the error of a provider without isolation: what its commands
+// have changed may be anywhere on this machine.
+func (p *Provider) noSnapshots(op string) error {
+	if p.isolation == None {
+		return fail(op, "", errors.ErrUnsupported, "without isolation there are no snapshots")
+	}
+	return nil
 }
 
 // capture copies what the sandbox has written and records the snapshot. Until
@@ -118,6 +130,9 @@ func (p *Provider) findSnapshot(op, id string) (*snapshotMeta, error) {
 // GetSnapshot implements [compute.Compute].
 func (p *Provider) GetSnapshot(ctx context.Context, id string) (*compute.Snapshot, error) {
 	const op = "get snapshot"
+	if err := p.noSnapshots(op); err != nil {
+		return nil, err
+	}
 	if err := ended(ctx, op, id); err != nil {
 		return nil, err
 	}
@@ -131,6 +146,9 @@ func (p *Provider) GetSnapshot(ctx context.Context, id string) (*compute.Snapsho
 // ListSnapshots implements [compute.Compute].
 func (p *Provider) ListSnapshots(ctx context.Context, opts *compute.ListSnapshotsOptions) iter.Seq2[*compute.Snapshot, error] {
 	const op = "list snapshots"
+	if err := p.noSnapshots(op); err != nil {
+		return providers.Fail[*compute.Snapshot](err)
+	}
 	if err := opts.Validate(); err != nil {
 		return providers.Fail[*compute.Snapshot](err)
 	}
@@ -178,6 +196,9 @@ func (p *Provider) allSnapshots(ctx context.Context, op string) ([]*compute.Snap
 // no other snapshot needs them any more.
 func (p *Provider) DeleteSnapshot(ctx context.Context, id string) error {
 	const op = "delete snapshot"
+	if err := p.noSnapshots(op); err != nil {
+		return err
+	}
 	if err := ended(ctx, op, id); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 //	sandboxes/ID/meta.json   the sandbox; written last, so there is one or there is none
 //	snapshots/ID.json        one snapshot; written last too
 //	layers/ID/               files of a snapshot, never changed
-//	publish.lock             held while a sandbox becomes visible
+//	publish                  held while a sandbox is given its time of creation
 //	lock                     held shared to use layers, exclusively to remove some
 //
 // A JSON file is replaced by renaming, never changed in place.

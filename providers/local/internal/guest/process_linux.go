@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/computekit/compute/providers/local/internal/spool"
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
@@ -33,8 +34,8 @@ type process struct {
 	argv   []string
 	dir    string
 	stdio  *stdio
-	stdout *spool
-	stderr *spool
+	stdout *spool.Spool
+	stderr *spool.Spool
 	input  sync.Mutex // one writer at a time
 }
 
@@ -63,8 +64,8 @@ func (t *table) evict() bool {
 		}
 		t.order = append(t.order[:i:i], t.order[i+1:]...)
 		delete(t.byID, p.id)
-		p.stdout.forget()
-		p.stderr.forget()
+		p.stdout.Forget()
+		p.stderr.Forget()
 		_ = p.mark.Close()
 		return true
 	}
@@ -106,7 +107,7 @@ func (s *server) background(r *wire.Request) (*process, error) {
 		io.close()
 		return nil, err
 	}
-	p := &process{child: ch, argv: r.Argv, dir: r.Dir, stdio: io, stdout: newSpool(), stderr: newSpool()}
+	p := &process{child: ch, argv: r.Argv, dir: r.Dir, stdio: io, stdout: spool.New(), stderr: spool.New()}
 	if err := s.table.add(p); err != nil {
 		_ = killTree(ch.inode)
 		io.close()
@@ -126,9 +127,9 @@ func (s *server) background(r *wire.Request) (*process, error) {
 // collect spools a stream until its last writer has closed it. The stream
 // counts as ended a moment after the process has, even if children that it
 // left behind keep it open; what they write is still kept.
-func (p *process) collect(sp *spool, f *os.File) {
+func (p *process) collect(sp *spool.Spool, f *os.File) {
 	if f == nil {
-		sp.close()
+		sp.Close()
 		return
 	}
 	defer f.Close()
@@ -136,13 +137,13 @@ func (p *process) collect(sp *spool, f *os.File) {
 	go func() {
 		<-p.exited
 		time.Sleep(drainTime)
-		sp.close()
+		sp.Close()
 	}()
 	for {
 		n, err := f.Read(buf)
 		_, _ = sp.Write(buf[:n])
 		if err != nil {
-			sp.close()
+			sp.Close()
 			return
 		}
 	}
@@ -153,7 +154,7 @@ const drainTime = 50 * time.Millisecond
 func (p *process) describe() wire.Process {
 	d := wire.Process{
 		ID: p.id, PID: p.pid, Argv: shorten(p.argv), Dir: p.dir, TTY: p.stdio.tty,
-		Started: p.started.UnixNano(), Stdout: p.stdout.size(), Stderr: p.stderr.size(),
+		Started: p.started.UnixNano(), Stdout: p.stdout.Size(), Stderr: p.stderr.Size(),
 	}
 	select {
 	case <-p.exited:
@@ -233,7 +234,7 @@ func (s *server) output(c wire.Conn, r *wire.Request) {
 		gone := hangup(c)
 		offset := r.Offset
 		for {
-			data, at, more := sp.at(offset)
+			data, at, more := sp.At(offset)
 			if len(data) == 0 && (more == nil || !r.Follow) {
 				_ = c.Send(&wire.Reply{Done: true, Offset: at})
 				return

@@ -1,0 +1,279 @@
+//go:build unix
+
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/computekit/compute/providers/local/internal/engine"
+)
+
+// ErrUnavailable is nil: a Unix has all that is needed.
+var ErrUnavailable error
+
+// A Machine runs the commands of one sandbox. It is safe for concurrent use.
+type Machine struct {
+	dir   string
+	work  string // without symbolic links, so that pwd says the same
+	mark  string
+	env   []string
+	owner *os.File // locked as long as the machine lives
+	table table
+
+	gate   sync.RWMutex // held shared while a command is started
+	closed bool
+
+	mu       sync.Mutex
+	next     int
+	children map[*child]struct{} // that run
+	kept     map[*pump]struct{}  // outputs that nobody waits for
+	letGo    bool
+	owned    sync.WaitGroup // all goroutines but those that wait for a caller's reader
+}
+
+// errNone reports that nothing has been done for want of a machine, which the
+// second error tells from one that ended on the way.
+var errNone = fmt.Errorf("%w: %w", engine.ErrGone, syscall.ECONNREFUSED)
+
+// New returns the machine of a directory. What an earlier one, whose program
+// was killed, has left running is killed first, where it can be found.
+func New(cfg Config) (*Machine, error) {
+	if err := checkUser(cfg.User); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	m := &Machine{dir: dir, mark: markOf(dir), env: cfg.Env, table: newTable(),
+		children: map[*child]struct{}{}, kept: map[*pump]struct{}{}}
+	if err := os.MkdirAll(filepath.Join(dir, workName), 0o700); err != nil {
+		return nil, err
+	}
+	if m.work, err = filepath.EvalSymlinks(filepath.Join(dir, workName)); err != nil {
+		return nil, err
+	}
+	if m.owner, err = takeOwner(dir, os.O_CREATE); err != nil {
+		return nil, err
+	}
+	if err := killTree(m.isOurs, nil); err != nil {
+		return nil, errors.Join(err, m.owner.Close())
+	}
+	return m, nil
+}
+
+// markOf is what the marks of all commands in dir begin with.
+func markOf(dir string) string {
+	name := filepath.Join(filepath.Base(filepath.Dir(dir)), filepath.Base(dir))
+	return strings.Join(strings.Fields(name), "_") + "#"
+}
+
+func (m *Machine) isOurs(mark string) bool { return strings.HasPrefix(mark, m.mark) }
+
+// takeOwner locks the directory. The lock ends with this program, too.
+func takeOwner(dir string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, ownerName), os.O_RDWR|flags, 0o600) //nolint:gosec // the state directory is the user's to choose
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = ErrOwned
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Owned reports whether a machine, of this program or another, has dir.
+func Owned(dir string) bool {
+	f, err := takeOwner(dir, 0)
+	if err == nil {
+		_ = f.Close()
+	}
+	return errors.Is(err, ErrOwned)
+}
+
+// enter begins an operation.
+func (m *Machine) enter(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if m.isClosed() {
+		return errNone
+	}
+	// Another program may have destroyed the sandbox.
+	if _, err := os.Lstat(filepath.Join(m.dir, ownerName)); errors.Is(err, os.ErrNotExist) {
+		return errNone
+	}
+	return nil
+}
+
+func (m *Machine) isClosed() bool {
+	m.gate.RLock()
+	defer m.gate.RUnlock()
+	return m.closed
+}
+
+// Ping fails with engine.ErrGone if m has ended.
+func (m *Machine) Ping(ctx context.Context) error { return m.enter(ctx) }
+
+// Dial connects to an address of this machine.
+func (m *Machine) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := m.enter(ctx); err != nil {
+		return nil, err
+	}
+	if network == "unix" {
+		address = m.resolve(address)
+	}
+	return new(net.Dialer).DialContext(ctx, network, address)
+}
+
+// Snapshot fails: what commands have changed may be anywhere.
+func (m *Machine) Snapshot(context.Context, string) error {
+	return fmt.Errorf("snapshots without isolation: %w", errors.ErrUnsupported)
+}
+
+// Shutdown kills all processes and waits for them. It is idempotent. Files
+// stay.
+func (m *Machine) Shutdown(ctx context.Context) error {
+	m.gate.Lock()
+	m.closed = true
+	m.gate.Unlock()
+	if err := killTree(m.isOurs, m.running()); err != nil {
+		return err
+	}
+	m.release()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.owned.Wait()
+		_ = m.owner.Close() // a second time does nothing
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// running lists the children, for systems where marks cannot be seen.
+func (m *Machine) running() []*child {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]*child, 0, len(m.children))
+	for c := range m.children {
+		all = append(all, c)
+	}
+	return all
+}
+
+// release closes the outputs that nobody waits for.
+func (m *Machine) release() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.letGo = true
+	for p := range m.kept {
+		_ = p.f.Close()
+	}
+}
+
+// keep goes on reading an output, so that who writes to it is not killed.
+func (m *Machine) keep(p *pump) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.letGo {
+		_ = p.f.Close()
+		return
+	}
+	m.kept[p] = struct{}{}
+	m.owned.Go(func() {
+		<-p.done
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.kept, p)
+	})
+}
+
+// Reap kills what a machine of dir has left running whose program was killed.
+// It does nothing where marks cannot be seen.
+func Reap(_ context.Context, dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	mark := markOf(dir)
+	return killTree(func(m string) bool { return strings.HasPrefix(m, mark) }, nil)
+}
+
+// Destroyable fails with ErrOwned where the processes of the machine that has
+// dir cannot be found.
+func Destroyable(dir string) error {
+	if !seesMarks && Owned(dir) {
+		return ErrOwned
+	}
+	return nil
+}
+
+// Destroy ends the processes of dir and removes it. That there is none is not
+// an error.
+func Destroy(ctx context.Context, dir string) error {
+	if err := Destroyable(dir); err != nil {
+		return err
+	}
+	// Without this file its machine starts nothing more.
+	if err := os.Remove(filepath.Join(dir, ownerName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	var err error
+	for range 3 { // it may have been about to start something
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err = Reap(ctx, dir); err != nil {
+			return err
+		}
+		if err = removeTree(dir); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// removeTree is os.RemoveAll that is not stopped by directories which their
+// owner may not write to.
+func removeTree(dir string) error {
+	if os.RemoveAll(dir) == nil {
+		return nil
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	_ = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, _ error) error {
+		if d != nil && d.IsDir() {
+			_ = root.Chmod(name, 0o700)
+		}
+		return nil
+	})
+	return os.RemoveAll(dir)
+}
