@@ -65,7 +65,7 @@ func (t *table) evict() bool {
 		delete(t.byID, p.id)
 		p.stdout.forget()
 		p.stderr.forget()
-		_ = p.mark.Close()
+		p.mark.close()
 		return true
 	}
 	return false
@@ -108,7 +108,7 @@ func (s *server) background(r *wire.Request) (*process, error) {
 	}
 	p := &process{child: ch, argv: r.Argv, dir: r.Dir, stdio: io, stdout: newSpool(), stderr: newSpool()}
 	if err := s.table.add(p); err != nil {
-		_ = killTree(ch.inode)
+		_ = killTree(ch.mark.inode)
 		io.close()
 		return nil, err
 	}
@@ -293,7 +293,7 @@ func (s *server) signal(c wire.Conn, r *wire.Request) {
 
 func (s *server) kill(c wire.Conn, r *wire.Request) {
 	s.withProcess(c, r, func(p *process) {
-		err := killTree(p.inode)
+		err := killTree(p.mark.inode)
 		if err == nil {
 			<-p.exited
 		}
