@@ -64,7 +64,7 @@ func (s *server) listen(f *os.File) error {
 
 func (s *server) serve() {
 	go s.spawner.reaper.loop()
-	time.AfterFunc(reserveDelay, s.spawner.reserve)
+	s.reserve()
 	for {
 		c, err := s.listener.AcceptUnix()
 		if err != nil {
@@ -75,9 +75,20 @@ func (s *server) serve() {
 	}
 }
 
-// reserveDelay is how long a first command may take to come without finding
-// the threads reserved.
-const reserveDelay = 10 * time.Millisecond
+// reserveDelay leaves the processors to the first command, which often comes
+// at once. Until then no command can have come near a limit of manyProcesses.
+const (
+	reserveDelay  = 3 * time.Millisecond
+	manyProcesses = 1000
+)
+
+func (s *server) reserve() {
+	if s.config.MaxProcs < manyProcesses {
+		reserveThreads(threadReserve)
+		return
+	}
+	time.AfterFunc(reserveDelay, func() { reserveThreads(threadReserve) })
+}
 
 // blocking bounds how many operations may sit in system calls at once, and
 // threadReserve is the number of threads kept for them and for the runtime.

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,24 +26,8 @@ var kept = map[uintptr]bool{
 // may leave or make one, so the namespace marks all its descendants, however
 // they detach themselves.
 type spawner struct {
-	reaper   *reaper
-	last     uintptr // the last capability there is
-	begin    sync.Once
-	begun    atomic.Bool
-	reserved chan struct{} // closed when there are threads enough
-}
-
-// reserve makes threads ready, once: when the first command runs, which takes
-// the time that they take, or earlier if none comes. The second command waits
-// for them.
-func (s *spawner) reserve() {
-	s.begin.Do(func() {
-		s.begun.Store(true)
-		go func() {
-			defer close(s.reserved)
-			reserveThreads(threadReserve)
-		}()
-	})
+	reaper *reaper
+	last   uintptr // the last capability there is
 }
 
 // A child is a started command.
@@ -61,7 +43,7 @@ type child struct {
 
 func newSpawner() (*spawner, error) {
 	last, err := lastCapability()
-	return &spawner{reaper: newReaper(), last: last, reserved: make(chan struct{})}, err
+	return &spawner{reaper: newReaper(), last: last}, err
 }
 
 // lastCapability returns the last one that there is to drop: by that
@@ -96,10 +78,6 @@ const maxReapTime = 32 * time.Millisecond
 
 // start starts a program and returns when it is executing.
 func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*child, error) {
-	if s.begun.Load() {
-		<-s.reserved
-	}
-	defer s.reserve()
 	// From here to the fork on one thread. It need not be one of its own:
 	// nothing else that init does depends on what is changed here.
 	runtime.LockOSThread()
