@@ -97,7 +97,7 @@ func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*chi
 	err = s.reaper.register(c, fork)
 	// The dead count until they are waited for, which takes a moment when many
 	// died at once.
-	for wait := time.Millisecond; err == syscall.EAGAIN && wait <= maxReapTime; wait *= 2 {
+	for wait := time.Millisecond; errors.Is(err, syscall.EAGAIN) && wait <= maxReapTime; wait *= 2 {
 		time.Sleep(wait)
 		err = s.reaper.register(c, fork)
 	}
