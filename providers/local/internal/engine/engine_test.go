@@ -9,6 +9,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -146,5 +147,65 @@ func TestTerminal(t *testing.T) {
 	exit, err := term.Wait()
 	if err != nil || exit.Code != 4 || !strings.Contains(string(rest), "31 101") || !strings.Contains(string(rest), "got hello") || !strings.Contains(string(rest), "/dev/pts/") {
 		t.Fatalf("%v %+v %q", err, exit, rest)
+	}
+}
+
+// A slow writer gets all that the command left in the pipes, and what a
+// process in the background adds for ever does not keep Exec for ever.
+func TestSlowWriter(t *testing.T) {
+	b := newBox(t)
+	for name, c := range map[string]struct {
+		script   string
+		min, max int
+	}{
+		"64 KiB":  {"head -c 65536 /dev/zero", 65536, 65536},
+		"1 MiB":   {`python3 -c 'import fcntl; fcntl.fcntl(1, 1031, 1 << 20)' && head -c 1048576 /dev/zero`, 1 << 20, 1 << 20},
+		"streams": {"head -c 65536 /dev/zero & head -c 65536 /dev/zero >&2; wait", 131072, 131072},
+		"forever": {"(while :; do head -c 4096 /dev/zero; done) & sleep 0.2; head -c 30000 /dev/zero", 30000, 8 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if name == "1 MiB" && !hasPython(t, b) {
+				t.Skip("no python3 to enlarge the pipe with")
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			w := &slowWriter{}
+			exit, err := b.Exec(ctx, Command{Argv: []string{"/bin/sh", "-c", c.script}, Stdout: w, Stderr: w})
+			if err != nil || exit.Code != 0 || w.n < c.min || w.n > c.max {
+				t.Errorf("%v %+v: %d bytes, not %d to %d", err, exit, w.n, c.min, c.max)
+			}
+		})
+	}
+}
+
+type slowWriter struct{ n int }
+
+func (w *slowWriter) Write(p []byte) (int, error) {
+	time.Sleep(100 * time.Millisecond)
+	w.n += len(p)
+	return len(p), nil
+}
+
+func TestSignalReachesTheGroup(t *testing.T) {
+	b := newBox(t)
+	p, err := b.StartProcess(t.Context(), Command{Argv: []string{"/bin/sh", "-c", "trap 'exit 3' TERM; sh -c 'echo ready; exec sleep 100'; exit 4"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < 500; i++ {
+		if info, err := b.Process(t.Context(), p.ID); err != nil || info.Stdout > 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := b.Signal(t.Context(), p.ID, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	// The shell's trap runs when its child has ended: of the signal, too.
+	if exit, err := b.WaitProcess(ctx, p.ID); err != nil || exit.Code != 3 {
+		t.Errorf("%v %+v", err, exit)
 	}
 }

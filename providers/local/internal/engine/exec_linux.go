@@ -30,6 +30,7 @@ const (
 // for. If cmd.Stdout and cmd.Stderr are the same, it is written to by one
 // goroutine at a time.
 func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
+
 	c, files, err := b.begin(ctx, cmd)
 	if err != nil {
 		return Exit{}, err
@@ -42,8 +43,8 @@ func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
 		files = files[1:]
 	}
 	stdout, stderr := outputs(cmd)
-	r.pump(files[0], stdout)
-	r.pump(files[1], stderr)
+	r.pump(files[0], stdout, &r.owed[0])
+	r.pump(files[1], stderr, &r.owed[1])
 	exit, err := r.wait(ctx)
 	r.drain(files)
 	return exit, errors.Join(err, r.writeErr)
@@ -116,6 +117,7 @@ type run struct {
 	call     *call
 	pumps    sync.WaitGroup
 	exited   atomic.Int64 // when, in Unix nanoseconds
+	owed     [2]atomic.Int64
 	mu       sync.Mutex
 	writeErr error
 }
@@ -128,25 +130,35 @@ func (r *run) feed(w *os.File, in io.Reader) {
 	}()
 }
 
+// buffers are those of pumps.
+var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
 // pump copies a stream. After an error of the writer it goes on reading: the
-// command must not hang because its output is not wanted.
-func (r *run) pump(f *os.File, w io.Writer) {
+// command must not hang because its output is not wanted. What the command
+// owes, because it was in the pipe at the exit, comes however slow the writer
+// is; for what comes from processes in the background there are deadlines.
+func (r *run) pump(f *os.File, w io.Writer, owed *atomic.Int64) {
 	if w == nil {
 		w = io.Discard
 	}
 	r.pumps.Go(func() {
-		buf := make([]byte, 32<<10)
+		buffer := buffers.Get().(*[32 << 10]byte)
+		defer buffers.Put(buffer)
 		for {
-			n, err := f.Read(buf)
+			after := r.exited.Load() != 0
+			n, err := f.Read(buffer[:])
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				// That is about this goroutine's turn, too: what the pipe
 				// holds already was written in time.
-				n, err = readNow(f, buf)
+				n, err = readNow(f, buffer[:])
 			}
 			if n > 0 {
-				w = r.write(w, buf[:n])
+				w = r.write(w, buffer[:n])
 			}
-			if err != nil || r.overdue() {
+			if after {
+				owed.Add(-int64(n))
+			}
+			if err != nil || r.overdue() && owed.Load() <= 0 {
 				return
 			}
 			r.extend(f)
@@ -225,11 +237,28 @@ func (r *run) wait(ctx context.Context) (Exit, error) {
 // drain takes what the command wrote last.
 func (r *run) drain(outputs []*os.File) {
 	now := time.Now()
+	for i, f := range outputs {
+		r.owed[i].Store(pending(f))
+	}
 	r.exited.Store(now.UnixNano())
 	for _, f := range outputs {
 		r.limit(f, now)
 	}
 	r.pumps.Wait()
+}
+
+// pending is how many bytes wait to be read.
+func pending(f *os.File) (n int64) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if got, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ); err == nil {
+			n = int64(got)
+		}
+	})
+	return n
 }
 
 func exitOf(e wire.Exit) Exit {
@@ -248,10 +277,14 @@ func exitOf(e wire.Exit) Exit {
 type Terminal struct {
 	call *call
 	file *os.File
+	late int // bytes read after the deadline
 	done chan struct{}
 	exit Exit
 	err  error
 }
+
+// lateMax is more than the kernel keeps of what is printed on a terminal.
+const lateMax = 128 << 10
 
 // Terminal starts a command on a new terminal. It lives until it exits, ctx
 // ends, or the Terminal is closed, which must be done in any case.
@@ -274,6 +307,10 @@ func (b *Box) Terminal(ctx context.Context, cmd Command, size Size) (*Terminal, 
 // Read reads what was printed. It returns io.EOF when the command has ended.
 func (t *Terminal) Read(p []byte) (int, error) {
 	n, err := t.file.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) && t.late < lateMax {
+		n, err = readNow(t.file, p) // what was printed before the end
+		t.late += n
+	}
 	if err != nil && !errors.Is(err, os.ErrClosed) {
 		err = io.EOF // EIO: nothing has the terminal open
 	}

@@ -78,7 +78,8 @@ func (b *Box) WaitProcess(ctx context.Context, id string) (Exit, error) {
 	return exitOf(r.Exit), nil
 }
 
-// Signal sends a signal to a background process, not to its children.
+// Signal sends a signal to the process group of a background process: to it and
+// to its children, unless they made groups of their own.
 func (b *Box) Signal(ctx context.Context, id string, sig syscall.Signal) error {
 	_, err := b.ask(ctx, &wire.Request{Op: wire.OpSignal, ID: id, Signal: int(sig)})
 	return err

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -84,6 +85,26 @@ func TestCapabilitiesAndFilter(t *testing.T) {
 	if strings.Contains(out, "memfd") {
 		t.Errorf("init's program can be seen: %s", out)
 	}
+}
+
+// Any thread of init may start a command; each must have dropped the same.
+func TestCapabilitiesOfManyAtOnce(t *testing.T) {
+	b := newBox(t)
+	var wg sync.WaitGroup
+	for range 30 {
+		wg.Go(func() {
+			for range 5 {
+				var out bytes.Buffer
+				_, err := b.Exec(t.Context(), Command{Argv: []string{"grep", "-e", "^Cap[PEB]", "-e", "NoNew", "-e", "Seccomp:", "/proc/self/status"}, Stdout: &out})
+				const caps = "00000000000405fb"
+				want := "CapPrm:\t" + caps + "\nCapEff:\t" + caps + "\nCapBnd:\t" + caps + "\nNoNewPrivs:\t1\nSeccomp:\t2\n"
+				if err != nil || out.String() != want {
+					t.Errorf("%v %q", err, out.String())
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // Each line must fail inside.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,15 +45,8 @@ func Start(ctx context.Context, spec Spec) (*Box, error) {
 	if spec, err = spec.resolve(); err != nil {
 		return nil, err
 	}
-	shared, err := ensureBase(spec.StateDir, ids)
-	if err != nil {
-		return nil, err
-	}
 	sweep()
-	if err := os.Mkdir(spec.Dir, 0o700); err != nil {
-		return nil, err
-	}
-	l := launcher{spec: spec, ids: ids, base: shared}
+	l := launcher{spec: spec, ids: ids}
 	if err := l.launch(ctx); err != nil {
 		return nil, errors.Join(err, l.undo())
 	}
@@ -95,36 +90,38 @@ func (s Spec) resolve() (Spec, error) {
 
 // A launcher is one attempt to start a sandbox.
 type launcher struct {
-	spec Spec
-	ids  idMap
-	base base
-	proc *os.Process
+	spec     Spec
+	ids      idMap
+	base     base
+	made     bool // the directory is ours
+	listener *os.File
+	proc     *os.Process
 }
 
+// launch has init come up while it prepares what init will need: each takes
+// about as long as the other.
 func (l *launcher) launch(ctx context.Context) error {
 	program, err := self()
 	if err != nil {
 		return err
 	}
-	if err := l.makeDirs(); err != nil {
-		return err
-	}
-	listener, err := listen(filepath.Join(l.spec.Dir, socketName))
-	if err != nil {
-		return err
-	}
-	defer listener.Close()
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return err
 	}
 	defer ours.Close()
-	err = l.fork(program, theirs, listener)
-	_ = theirs.Close()
-	if err != nil {
-		return err
+	var forked error
+	var forking sync.WaitGroup
+	forking.Go(func() {
+		forked = l.fork(program, theirs)
+		_ = theirs.Close()
+	})
+	err = l.prepare()
+	forking.Wait()
+	if l.listener != nil {
+		defer l.listener.Close()
 	}
-	if err := writeRecord(l.spec.Dir, l.proc.Pid); err != nil {
+	if err := cmp.Or(forked, err); err != nil {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = ours.SetDeadline(time.Unix(1, 0)) })
@@ -137,6 +134,22 @@ func (l *launcher) launch(ctx context.Context) error {
 	}
 	adopt(l.proc)
 	return nil
+}
+
+// prepare makes the sandbox's directory and what is in it.
+func (l *launcher) prepare() (err error) {
+	if l.base, err = ensureBase(l.spec.StateDir, l.ids); err != nil {
+		return err
+	}
+	if err := os.Mkdir(l.spec.Dir, 0o700); err != nil {
+		return err
+	}
+	l.made = true
+	if err := l.makeDirs(); err != nil {
+		return err
+	}
+	l.listener, err = listen(filepath.Join(l.spec.Dir, socketName))
+	return err
 }
 
 // makeDirs makes an upper and a work directory for each overlay.
@@ -160,17 +173,16 @@ func (l *launcher) makeDirs() error {
 	return nil
 }
 
-func (l *launcher) fork(program string, control, listener *os.File) error {
+func (l *launcher) fork(program string, control *os.File) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer null.Close()
 	attr := &os.ProcAttr{
-		Dir: "/",
-		Env: []string{}, // not nil, which would mean this program's
-		// In the order of guest.ControlFd and guest.ListenerFd.
-		Files: []*os.File{null, null, null, control, listener},
+		Dir:   "/",
+		Env:   []string{},                            // not nil, which would mean this program's
+		Files: []*os.File{null, null, null, control}, // the last is guest.ControlFd
 		Sys:   l.ids.attributes(namespaces),
 	}
 	l.proc, err = os.StartProcess(program, []string{guest.InitName}, attr)
@@ -181,6 +193,7 @@ func (l *launcher) fork(program string, control, listener *os.File) error {
 }
 
 // converse tells init what to become, hears that it has, and lets it stay.
+// Until then init ends with this program, so the record may come late.
 func (l *launcher) converse(control wire.Conn) error {
 	config := l.config()
 	mounts, err := l.mounts(config)
@@ -188,9 +201,22 @@ func (l *launcher) converse(control wire.Conn) error {
 	if err != nil {
 		return err
 	}
-	if err := control.Send(config, mounts...); err != nil {
+	// The listener comes first: guest.runInit expects it there.
+	files := append([]int{int(l.listener.Fd())}, mounts...)
+	if err := control.Send(config, files...); err != nil {
 		return explainSilence(err)
 	}
+	if err := writeRecord(l.spec.Dir, l.proc.Pid); err != nil {
+		return err
+	}
+	if err := heard(control); err != nil {
+		return err
+	}
+	return control.Send(&wire.Reply{})
+}
+
+// heard waits for init's word that it is ready.
+func heard(control wire.Conn) error {
 	var r wire.Reply
 	files, err := control.Receive(&r, wire.MaxReply)
 	wire.CloseAll(files)
@@ -200,7 +226,7 @@ func (l *launcher) converse(control wire.Conn) error {
 	if r.Fault.Text != "" {
 		return explainSetup(r.Fault)
 	}
-	return control.Send(&wire.Reply{})
+	return nil
 }
 
 func (l *launcher) config() *wire.Config {
@@ -259,6 +285,9 @@ func (l *launcher) undo() error {
 	if l.proc != nil {
 		_ = l.proc.Kill()
 		_, _ = l.proc.Wait()
+	}
+	if !l.made {
+		return nil
 	}
 	return removeDir(l.spec.Dir)
 }

@@ -13,8 +13,6 @@ const (
 	CopyName = "compute-copy" // copies a tree inside a user namespace
 )
 
-// Descriptors that a fresh init inherits beside standard input and output.
-const (
-	ControlFd  = 3 // its Config comes in here, and word of its success goes out
-	ListenerFd = 4 // where it serves
-)
+// ControlFd is what a fresh init inherits beside standard input and output:
+// its Config comes in there, and word of its success goes out.
+const ControlFd = 3

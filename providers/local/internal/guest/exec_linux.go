@@ -2,6 +2,7 @@ package guest
 
 import (
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -25,39 +26,43 @@ func (s *server) exec(c wire.Conn, r *wire.Request) {
 		reply(c, err)
 		return
 	}
-	defer ch.mark.Close()
+	defer ch.mark.close()
 	if c.Send(&wire.Reply{PID: ch.pid}, io.hostFds()...) != nil {
-		_ = killTree(ch.inode)
+		_ = killTree(ch.mark.inode)
 		return
 	}
 	io.closeStdin()
 	gone := make(chan struct{})
+	var killing sync.Mutex
 	go func() {
 		defer close(gone)
-		s.attend(c, ch, io)
+		s.attend(c, ch, io, &killing)
 	}()
-	s.awaitExec(c, ch, gone)
+	s.awaitExec(c, ch, gone, &killing)
 	<-gone
 	if !r.TTY {
 		io.drain()
 	}
 }
 
-// awaitExec reports the end of the command, or makes one if the host goes.
-func (s *server) awaitExec(c wire.Conn, ch *child, gone chan struct{}) {
+// awaitExec reports the end of the command, or makes one if the host goes. An
+// end that the host asked for is one of all the command's processes.
+func (s *server) awaitExec(c wire.Conn, ch *child, gone chan struct{}, killing *sync.Mutex) {
 	select {
 	case <-ch.exited:
 	case <-gone:
-		_ = killTree(ch.inode)
+		_ = killTree(ch.mark.inode)
 		return
 	}
+	killing.Lock()
+	defer killing.Unlock()
 	if c.Send(&wire.Reply{Done: true, Exit: exitOf(ch)}) != nil {
-		_ = killTree(ch.inode)
+		_ = killTree(ch.mark.inode)
 	}
 }
 
 // attend serves what the host asks about its command until it hangs up.
-func (s *server) attend(c wire.Conn, ch *child, io *stdio) {
+func (s *server) attend(c wire.Conn, ch *child, io *stdio, killing *sync.Mutex) {
 	for {
 		var r wire.Request
 		files, err := c.Receive(&r, wire.MaxRequest)
@@ -67,7 +72,9 @@ func (s *server) attend(c wire.Conn, ch *child, io *stdio) {
 		}
 		switch r.Op {
 		case wire.OpKill:
-			_ = killTree(ch.inode)
+			killing.Lock()
+			_ = killTree(ch.mark.inode)
+			killing.Unlock()
 		case wire.OpSignal:
 			_ = s.spawner.reaper.signal(ch, syscall.Signal(r.Signal))
 		case wire.OpResize:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -47,12 +48,13 @@ func runInit() int {
 	if err != nil {
 		return 2
 	}
+	// The listening socket comes first, then mounts.
 	var config wire.Config
-	mounts, err := control.Receive(&config, wire.MaxRequest)
-	if err != nil {
+	files, err := control.Receive(&config, wire.MaxRequest)
+	if err != nil || len(files) == 0 {
 		return 2
 	}
-	s, err := prepare(&config, mounts)
+	s, err := prepare(&config, files[0], files[1:])
 	if err != nil {
 		_ = control.Send(&wire.Reply{Fault: fault(err)})
 		return 1
@@ -95,25 +97,36 @@ type step struct {
 	run  func() error
 }
 
+func (s step) do() error {
+	if err := s.run(); err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	return nil
+}
+
 // prepare does everything that needs the privileges which init then drops.
-func prepare(config *wire.Config, mounts []*os.File) (*server, error) {
+func prepare(config *wire.Config, listener *os.File, mounts []*os.File) (*server, error) {
 	s := newServer(config)
 	unix.Umask(0o022) // the host program's own is its own matter
 	steps := []step{
 		{"closing inherited files", closeInherited},
-		{"assembling the root", func() error { return assembleRoot(config, mounts) }},
-		{"bringing up the loopback interface", loopbackUp},
+		{"preparing", func() error {
+			return parallel(
+				step{"assembling the root", func() error { return assembleRoot(config, mounts) }}.do,
+				step{"bringing up the loopback interface", loopbackUp}.do,
+			)
+		}},
 		{"naming the sandbox", func() error { return setHostname(config) }},
 		{"opening devices", s.openDevices},
-		{"starting the spawner", func() (err error) { s.spawner, err = newSpawner(); return err }},
+		{"preparing the spawner", func() (err error) { s.spawner, err = newSpawner(); return err }},
 		{"setting limits", func() error { return setLimits(config.MaxProcs) }},
 		{"shielding init", shield},
 		{"installing the seccomp filter", seccomp.Install},
-		{"listening", s.listen},
+		{"listening", func() error { return s.listen(listener) }},
 	}
 	for _, st := range steps {
-		if err := st.run(); err != nil {
-			return nil, fmt.Errorf("%s: %w", st.name, err)
+		if err := st.do(); err != nil {
+			return nil, err
 		}
 	}
 	return s, nil
@@ -122,13 +135,18 @@ func prepare(config *wire.Config, mounts []*os.File) (*server, error) {
 // closeInherited closes what leaked in from the host program. Whatever this
 // program itself opened so far is close-on-exec; what came through exec is not.
 func closeInherited() error {
-	fds, err := os.ReadDir("/proc/self/fd")
+	dir, err := os.Open("/proc/self/fd")
 	if err != nil {
 		return err
 	}
-	for _, e := range fds {
-		var fd int
-		if _, err := fmt.Sscan(e.Name(), &fd); err != nil || fd <= 2 || fd == ListenerFd {
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		fd, err := strconv.Atoi(name)
+		if err != nil || fd <= 2 {
 			continue
 		}
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
@@ -136,7 +154,6 @@ func closeInherited() error {
 			_ = unix.Close(fd)
 		}
 	}
-	unix.CloseOnExec(ListenerFd)
 	return nil
 }
 

@@ -14,11 +14,14 @@ import (
 // A root opens files by names that hostile programs have prepared. Init has
 // more rights than they, and /proc has links that lead past every name, so
 // all names go through openat2, which follows none of those.
-type root struct{ dir *os.File }
+type root struct {
+	dir    *os.File
+	tables tables
+}
 
 func openRoot() (*root, error) {
 	dir, err := os.OpenFile("/", unix.O_PATH|unix.O_DIRECTORY, 0)
-	return &root{dir}, err
+	return &root{dir: dir}, err
 }
 
 const resolve = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS

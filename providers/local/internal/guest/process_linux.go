@@ -66,7 +66,7 @@ func (t *table) evict() bool {
 		delete(t.byID, p.id)
 		p.stdout.Forget()
 		p.stderr.Forget()
-		_ = p.mark.Close()
+		p.mark.close()
 		return true
 	}
 	return false
@@ -109,7 +109,7 @@ func (s *server) background(r *wire.Request) (*process, error) {
 	}
 	p := &process{child: ch, argv: r.Argv, dir: r.Dir, stdio: io, stdout: spool.New(), stderr: spool.New()}
 	if err := s.table.add(p); err != nil {
-		_ = killTree(ch.inode)
+		_ = killTree(ch.mark.inode)
 		io.close()
 		return nil, err
 	}
@@ -294,7 +294,7 @@ func (s *server) signal(c wire.Conn, r *wire.Request) {
 
 func (s *server) kill(c wire.Conn, r *wire.Request) {
 	s.withProcess(c, r, func(p *process) {
-		err := killTree(p.inode)
+		err := killTree(p.mark.inode)
 		if err == nil {
 			<-p.exited
 		}

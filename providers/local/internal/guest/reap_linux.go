@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -45,6 +46,7 @@ func (r *reaper) loop() {
 		switch err {
 		case nil:
 			r.reap()
+			runtime.Gosched() // to those who wait for what was reaped
 		case unix.ECHILD:
 			<-r.wake
 		}
@@ -72,13 +74,14 @@ func (r *reaper) reap() {
 	}
 }
 
-// signal sends sig to the child unless it has ended: while the lock is held
-// its number cannot become another process's.
+// signal sends sig to the child's process group unless the child has ended:
+// while the lock is held its number, which is the group's too, cannot become
+// another's.
 func (r *reaper) signal(c *child, sig syscall.Signal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.children[c.pid] != c {
 		return syscall.ESRCH
 	}
-	return syscall.Kill(c.pid, sig)
+	return syscall.Kill(-c.pid, sig)
 }

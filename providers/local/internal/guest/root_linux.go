@@ -24,18 +24,52 @@ func assembleRoot(config *wire.Config, mounts []*os.File) error {
 	if err := placeSources(config, sources); err != nil {
 		return err
 	}
-	for _, t := range config.Trees {
-		if err := mountTree(config, t); err != nil {
-			return fmt.Errorf("overlay of /%s: %w", t.Target, err)
-		}
+	// Most of the time goes into the overlays' own files on the disk.
+	err = parallel(
+		func() error { return mountRoot(config) },
+		func() error { return mountTrees(config) },
+	)
+	if err != nil {
+		return err
+	}
+	if err := placeTrees(config); err != nil {
+		return err
+	}
+	return pivot()
+}
+
+// mountRoot mounts the root at "r", and what no disk is needed for in it.
+func mountRoot(config *wire.Config) error {
+	if err := mountTree(config, 0, "r"); err != nil {
+		return err
 	}
 	if err := mountDev(config.Ranged); err != nil {
 		return fmt.Errorf("/dev: %w", err)
 	}
-	if err := mountProc(); err != nil {
-		return err
+	return mountProc()
+}
+
+// mountTrees mounts the others beside it: their places may not be there yet.
+func mountTrees(config *wire.Config) error {
+	for i := 1; i < len(config.Trees); i++ {
+		if err := os.Mkdir(treeName(i), 0o755); err != nil {
+			return err
+		}
+		if err := mountTree(config, i, treeName(i)); err != nil {
+			return err
+		}
 	}
-	return pivot()
+	return nil
+}
+
+func placeTrees(config *wire.Config) error {
+	for i := 1; i < len(config.Trees); i++ {
+		target := filepath.Join("r", config.Trees[i].Target)
+		if err := unix.MoveMount(unix.AT_FDCWD, treeName(i), unix.AT_FDCWD, target, 0); err != nil {
+			return fmt.Errorf("move_mount to /%s: %w", config.Trees[i].Target, err)
+		}
+	}
+	return nil
 }
 
 // openSources returns detached mounts of the sandbox's directory, of the
@@ -85,6 +119,7 @@ func enterScratch() error {
 // Short names, because all options of a mount share one page.
 func layerName(i int) string { return "l" + strconv.Itoa(i) }
 func hostName(i int) string  { return "h" + strconv.Itoa(i) }
+func treeName(i int) string  { return "t" + strconv.Itoa(i) }
 
 func placeSources(config *wire.Config, mounts []*os.File) error {
 	defer wire.CloseAll(mounts)
@@ -111,10 +146,12 @@ func placeSources(config *wire.Config, mounts []*os.File) error {
 	return os.Mkdir("r", 0o755)
 }
 
-func mountTree(config *wire.Config, t wire.Tree) error {
+// mountTree mounts a tree's overlay at target.
+func mountTree(config *wire.Config, index int, target string) error {
+	t := config.Trees[index]
 	var lower []string
-	if i := treeIndex(config, t); t.Host != "" {
-		lower = append(lower, hostName(i))
+	if t.Host != "" {
+		lower = append(lower, hostName(index))
 	}
 	for i := range config.Layers {
 		if dir := layerName(i) + "/" + t.Name; isDir(dir) {
@@ -126,23 +163,16 @@ func mountTree(config *wire.Config, t wire.Tree) error {
 	if len(options) >= os.Getpagesize()-len(",volatile") {
 		return fmt.Errorf("%d layers do not fit into one mount", len(lower))
 	}
-	target := filepath.Join("r", t.Target)
 	const flags = unix.MS_NOSUID | unix.MS_NODEV
 	// volatile spares a flush of the whole disk when the sandbox ends.
 	err := unix.Mount("overlay", target, "overlay", flags, options+",volatile")
 	if err == unix.EINVAL {
 		err = unix.Mount("overlay", target, "overlay", flags, options)
 	}
-	return err
-}
-
-func treeIndex(config *wire.Config, t wire.Tree) int {
-	for i := range config.Trees {
-		if config.Trees[i] == t {
-			return i
-		}
+	if err != nil {
+		return fmt.Errorf("overlay of /%s: %w", t.Target, err)
 	}
-	return -1
+	return nil
 }
 
 func isDir(path string) bool {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -43,12 +44,11 @@ func (s *server) openDevices() (err error) {
 
 // listen listens anew on the host's socket: that makes init, and not the
 // program that bound it, the peer whose identity the kernel tells a client.
-func (s *server) listen() error {
-	if err := unix.Listen(ListenerFd, 128); err != nil {
+func (s *server) listen(f *os.File) error {
+	defer f.Close()
+	if err := unix.Listen(rawFd(f), 128); err != nil {
 		return err
 	}
-	f := os.NewFile(ListenerFd, "listener")
-	defer f.Close()
 	l, err := net.FileListener(f)
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (s *server) listen() error {
 
 func (s *server) serve() {
 	go s.spawner.reaper.loop()
-	go reserveThreads(threadReserve)
+	s.reserve()
 	for {
 		c, err := s.listener.AcceptUnix()
 		if err != nil {
@@ -73,6 +73,21 @@ func (s *server) serve() {
 		}
 		go s.handle(wire.Conn{UnixConn: c})
 	}
+}
+
+// reserveDelay leaves the processors to the first command, which often comes
+// at once. Until then no command can have come near a limit of manyProcesses.
+const (
+	reserveDelay  = 3 * time.Millisecond
+	manyProcesses = 1000
+)
+
+func (s *server) reserve() {
+	if s.config.MaxProcs < manyProcesses {
+		reserveThreads(threadReserve)
+		return
+	}
+	time.AfterFunc(reserveDelay, func() { reserveThreads(threadReserve) })
 }
 
 // blocking bounds how many operations may sit in system calls at once, and

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -18,31 +19,21 @@ var kept = map[uintptr]bool{
 	unix.CAP_NET_BIND_SERVICE: true, unix.CAP_SYS_CHROOT: true,
 }
 
-// A spawner starts all commands from one thread that has dropped the other
-// capabilities from its bounding set. A command inherits the thread's set.
+// A spawner starts all commands, from threads that have dropped the other
+// capabilities from their bounding set, which a command inherits.
 //
 // The thread also moves to a new UTS namespace for each command. No command
 // may leave or make one, so the namespace marks all its descendants, however
 // they detach themselves.
 type spawner struct {
 	reaper *reaper
-	jobs   chan *job
-}
-
-type job struct {
-	path  string
-	argv  []string
-	attr  syscall.ProcAttr
-	child *child
-	err   error
-	done  chan struct{}
+	last   uintptr // the last capability there is
 }
 
 // A child is a started command.
 type child struct {
 	pid     int
-	mark    *os.File // its UTS namespace; open, so that the number is not used again
-	inode   uint64
+	mark    mark
 	started time.Time
 	exited  chan struct{}
 	status  syscall.WaitStatus
@@ -51,77 +42,90 @@ type child struct {
 }
 
 func newSpawner() (*spawner, error) {
-	s := &spawner{reaper: newReaper(), jobs: make(chan *job)}
-	ready := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for ever: the thread is unlike the others
-		err := dropBounding()
-		ready <- err
-		if err == nil {
-			s.loop()
-		}
-	}()
-	return s, <-ready
+	last, err := lastCapability()
+	return &spawner{reaper: newReaper(), last: last}, err
 }
 
-func dropBounding() error {
-	for cap := uintptr(0); cap <= 63; cap++ {
+// lastCapability returns the last one that there is to drop: by that
+// dropBounding tells whether a thread has dropped all.
+func lastCapability() (uintptr, error) {
+	for cap := uintptr(63); cap > 0; cap-- {
+		if has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, cap, 0, 0, 0); err == nil && has == 1 && !kept[cap] {
+			return cap, nil
+		}
+	}
+	return 0, errors.New("init has no capabilities to drop")
+}
+
+// dropBounding makes sure that this thread's bounding set has no more than
+// what is kept. The last to be dropped tells whether that was done before.
+func (s *spawner) dropBounding() error {
+	if has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, s.last, 0, 0, 0); err == nil && has == 0 {
+		return nil
+	}
+	for cap := uintptr(0); cap <= s.last; cap++ {
 		if kept[cap] {
 			continue
 		}
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, cap, 0, 0, 0); err != nil {
-			if err == unix.EINVAL { // beyond the last capability
-				return nil
-			}
 			return os.NewSyscallError("prctl(PR_CAPBSET_DROP)", err)
 		}
 	}
 	return nil
 }
 
-func (s *spawner) loop() {
-	for j := range s.jobs {
-		j.child, j.err = s.spawn(j)
-		close(j.done)
-	}
-}
+const maxReapTime = 32 * time.Millisecond
 
 // start starts a program and returns when it is executing.
 func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*child, error) {
-	j := &job{path: path, argv: argv, attr: attr, done: make(chan struct{})}
-	s.jobs <- j
-	<-j.done
-	return j.child, j.err
-}
-
-func (s *spawner) spawn(j *job) (*child, error) {
+	// From here to the fork on one thread. It need not be one of its own:
+	// nothing else that init does depends on what is changed here.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := s.dropBounding(); err != nil {
+		return nil, err
+	}
 	if err := unix.Unshare(unix.CLONE_NEWUTS); err != nil {
 		return nil, fmt.Errorf("marking the command: %w", err)
 	}
-	mark, inode, err := ownMark()
+	mark, err := ownMark()
 	if err != nil {
 		return nil, fmt.Errorf("marking the command: %w", err)
 	}
-	c := &child{mark: mark, inode: inode, started: time.Now(), exited: make(chan struct{})}
-	err = s.reaper.register(c, func() (int, error) {
-		return syscall.ForkExec(j.path, j.argv, &j.attr)
-	})
+	c := &child{mark: mark, started: time.Now(), exited: make(chan struct{})}
+	fork := func() (int, error) { return syscall.ForkExec(path, argv, &attr) }
+	err = s.reaper.register(c, fork)
+	// The dead count until they are waited for, which takes a moment when many
+	// died at once.
+	for wait := time.Millisecond; errors.Is(err, syscall.EAGAIN) && wait <= maxReapTime; wait *= 2 {
+		time.Sleep(wait)
+		err = s.reaper.register(c, fork)
+	}
 	if err != nil {
-		_ = mark.Close()
+		mark.close()
 		return nil, err
 	}
 	return c, nil
 }
 
-func ownMark() (*os.File, uint64, error) {
-	f, err := os.Open("/proc/thread-self/ns/uts")
+// A mark is a UTS namespace. It is kept open so that its number is not used
+// again.
+type mark struct {
+	fd    int
+	inode uint64
+}
+
+func ownMark() (mark, error) {
+	fd, err := unix.Open("/proc/thread-self/ns/uts", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, 0, err
+		return mark{}, err
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		_ = f.Close()
-		return nil, 0, err
+	if err := unix.Fstat(fd, &st); err != nil {
+		_ = unix.Close(fd)
+		return mark{}, err
 	}
-	return f, st.Ino, nil
+	return mark{fd, st.Ino}, nil
 }
+
+func (m mark) close() { _ = unix.Close(m.fd) }

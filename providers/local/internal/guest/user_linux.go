@@ -5,7 +5,9 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -89,6 +91,69 @@ func (r *root) groupsOf(u user) []uint32 {
 // table reads the lines of a file of colon-separated fields. A command may
 // have put anything there: what has not the fields is skipped.
 func (r *root) table(name string, fields int) [][]string {
+	v, known := r.version(name)
+	if lines, ok := r.tables.get(name, v); known && ok {
+		return lines
+	}
+	lines := r.readTable(name, fields)
+	// A change within the same tick of the clock would go unseen.
+	if known && time.Since(v.changed) > settled {
+		r.tables.put(name, v, lines)
+	}
+	return lines
+}
+
+// settled is how old a change must be for the next one to look different.
+const settled = time.Second
+
+// A version of a file is what tells it from others and from later states.
+type version struct {
+	dev, ino uint64
+	size     int64
+	changed  time.Time
+}
+
+func (r *root) version(name string) (version, bool) {
+	f, err := r.open(name, unix.O_PATH, 0)
+	if err != nil {
+		return version{}, false
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return version{}, false
+	}
+	return version{st.Dev, st.Ino, st.Size, time.Unix(st.Ctim.Unix())}, true
+}
+
+// tables are the files of users and groups as they were last read.
+type tables struct {
+	mu    sync.Mutex
+	files map[string]cachedTable
+}
+
+type cachedTable struct {
+	version version
+	lines   [][]string
+}
+
+func (t *tables) get(name string, v version) ([][]string, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c, ok := t.files[name]
+	return c.lines, ok && c.version == v
+}
+
+func (t *tables) put(name string, v version, lines [][]string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.files == nil {
+		t.files = map[string]cachedTable{}
+	}
+	t.files[name] = cachedTable{v, lines}
+}
+
+func (r *root) readTable(name string, fields int) [][]string {
 	f, err := r.openRegular(name, unix.O_RDONLY)
 	if err != nil {
 		return nil

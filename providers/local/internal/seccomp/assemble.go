@@ -3,7 +3,10 @@
 package seccomp
 
 import (
+	"cmp"
 	"errors"
+	"runtime"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -37,8 +40,10 @@ func jump(test uint16, k uint32, yes, no int) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_JMP | test | unix.BPF_K, Jt: uint8(yes), Jf: uint8(no), K: k}
 }
 
-// Assemble turns the table into a program. Each rule is a block that falls
-// through to the next with the system call's number still loaded.
+// Assemble turns the table into a program: a binary search for the system
+// call's number, since the kernel runs the program for every number there is
+// when it is installed. Each rule is a block that falls through to the next
+// with the number still loaded.
 func Assemble(rules []Rule) []unix.SockFilter {
 	prog := []unix.SockFilter{
 		load(archOffset),
@@ -48,6 +53,35 @@ func Assemble(rules []Rule) []unix.SockFilter {
 		jump(unix.BPF_JGE, foreignABI, 0, 1),
 		fail(unix.ENOSYS),
 	}
+	rules = slices.Clone(rules)
+	slices.SortStableFunc(rules, func(a, b Rule) int { return cmp.Compare(a.Nr, b.Nr) })
+	return append(prog, search(rules)...)
+}
+
+const (
+	fewRules = 4
+	maxJump  = 255
+)
+
+// search assembles rules that are sorted by number.
+func search(rules []Rule) []unix.SockFilter {
+	mid := len(rules) / 2
+	for mid < len(rules) && mid > 0 && rules[mid].Nr == rules[mid-1].Nr {
+		mid++ // the rules of one call stay together
+	}
+	if len(rules) <= fewRules || mid == len(rules) {
+		return linear(rules)
+	}
+	low, high := search(rules[:mid]), search(rules[mid:])
+	if len(low) > maxJump {
+		return linear(rules)
+	}
+	prog := append([]unix.SockFilter{jump(unix.BPF_JGE, rules[mid].Nr, len(low), 0)}, low...)
+	return append(prog, high...)
+}
+
+func linear(rules []Rule) []unix.SockFilter {
+	var prog []unix.SockFilter
 	for _, r := range rules {
 		prog = append(prog, r.assemble()...)
 	}
@@ -87,6 +121,8 @@ func (c Cond) jump(end int) unix.SockFilter {
 // Install puts the filter on all threads of this process, for ever, and on
 // everything it will start. It also gives up gaining privileges by exec.
 func Install() error {
+	runtime.LockOSThread() // the filter spreads this thread's state to the others
+	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
