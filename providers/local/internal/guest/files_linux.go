@@ -119,6 +119,10 @@ func (w *newFile) commit(mode uint32) error {
 	if err := unix.Fchmod(fd, mode&0o7777); err != nil {
 		return err
 	}
+	// Before it has its name: a program that is open for writing cannot be run.
+	if err := w.file.Close(); err != nil {
+		return err
+	}
 	if err := unix.Renameat(int(w.dir.Fd()), w.temp, int(w.dir.Fd()), w.base); err != nil {
 		return err
 	}

@@ -95,9 +95,7 @@ func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*chi
 	c := &child{mark: mark, started: time.Now(), exited: make(chan struct{})}
 	fork := func() (int, error) { return syscall.ForkExec(path, argv, &attr) }
 	err = s.reaper.register(c, fork)
-	// The dead count until they are waited for, which takes a moment when many
-	// died at once.
-	for wait := time.Millisecond; errors.Is(err, syscall.EAGAIN) && wait <= maxReapTime; wait *= 2 {
+	for wait := time.Millisecond; passes(err) && wait <= maxReapTime; wait *= 2 {
 		time.Sleep(wait)
 		err = s.reaper.register(c, fork)
 	}
@@ -106,6 +104,14 @@ func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*chi
 		return nil, err
 	}
 	return c, nil
+}
+
+// passes reports whether a failure to start is one that passes: the dead count
+// against the limit until they are waited for, which takes a moment when many
+// died at once; and a program that was just written counts as being written
+// while another process, here or on the host, is between fork and exec.
+func passes(err error) bool {
+	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.ETXTBSY)
 }
 
 // A mark is a UTS namespace. It is kept open so that its number is not used
