@@ -193,7 +193,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	for range 12 {
 		cmd, out := program(t, "live", dir)
 		require.True(t, out.Scan())
-		time.Sleep(rand.N(150 * time.Millisecond)) //nolint:gosec // any moment will do
+		time.Sleep(rand.N(150 * time.Millisecond))
 		kill(t, cmd)
 		next, err := local.New(local.Config{Dir: dir}) // sweeps
 		require.NoError(t, err)

@@ -35,7 +35,7 @@ var etcFiles = []string{
 }
 
 // etcOwn are the files that are the same in all sandboxes.
-var etcOwn = map[string]string{
+var etcOwn = map[string]string{ //nolint:gosec // no password is in it
 	"passwd": `root:x:0:0:root:/root:/bin/bash
 daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
 bin:x:2:2:bin:/bin:/usr/sbin/nologin
@@ -130,7 +130,7 @@ func ensureBase(stateDir string, ids idMap) (base, error) {
 	if err != nil {
 		return b, err
 	}
-	defer tree.RemovePath(stateDir, filepath.Base(temp))
+	defer func() { _ = tree.RemovePath(stateDir, filepath.Base(temp)) }() // if it was not renamed
 	if err := buildBase(temp, b.trees, ids); err != nil {
 		return b, fmt.Errorf("building the base layer: %w", err)
 	}
@@ -271,7 +271,7 @@ func (b builder) copyPublic(path string) error {
 		}
 		info, err := d.Info()
 		if err != nil {
-			return nil
+			return nil //nolint:nilerr // gone since
 		}
 		to := filepath.Join(b.dir, "root", path)
 		switch mode := info.Mode(); {

@@ -67,15 +67,15 @@ func sysctl(name string) string {
 	return strings.TrimSpace(string(data))
 }
 
-// A remoteErr is an error as init tells it.
-type remoteErr struct {
+// A faultError is an error as init tells it.
+type faultError struct {
 	text  string
 	errno syscall.Errno
 }
 
-func (e *remoteErr) Error() string { return e.text }
+func (e *faultError) Error() string { return e.text }
 
-func (e *remoteErr) Unwrap() error {
+func (e *faultError) Unwrap() error {
 	if e.errno == 0 {
 		return nil
 	}
@@ -86,5 +86,5 @@ func remoteError(f wire.Fault) error {
 	if f.Errno < 0 || f.Errno > 4095 {
 		f.Errno = 0
 	}
-	return &remoteErr{text: f.Text, errno: syscall.Errno(f.Errno)}
+	return &faultError{text: f.Text, errno: syscall.Errno(f.Errno)}
 }

@@ -21,7 +21,7 @@ func pathError(op, name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var remote *remoteErr
+	var remote *faultError
 	if errors.As(err, &remote) && remote.errno != 0 {
 		err = remote.errno
 	}

@@ -6,7 +6,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -189,6 +188,6 @@ while True:
 		t.Error(err)
 	}
 	if _, err := b.Dial(t.Context(), "tcp", "example.com:80"); err == nil {
-		t.Error(fmt.Sprint("a name was resolved"))
+		t.Error("a name was resolved")
 	}
 }

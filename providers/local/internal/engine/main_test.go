@@ -20,7 +20,7 @@ var state struct {
 // built once.
 func sharedState(t testing.TB) string {
 	t.Helper()
-	state.Do(func() { state.dir, state.err = os.MkdirTemp("", "compute-engine-") })
+	state.Do(func() { state.dir, state.err = os.MkdirTemp("", "compute-engine-") }) //nolint:usetesting // it outlives the test
 	if state.err != nil {
 		t.Fatal(state.err)
 	}

@@ -61,7 +61,7 @@ func packDir(tw *tar.Writer, dir *os.File, prefix string) error {
 		if err == nil {
 			err = packEntry(tw, dir, e, prefix+name)
 		}
-		if err != nil && err != unix.ENOENT { // what is gone since is left out
+		if err != nil && !errors.Is(err, unix.ENOENT) { // what is gone since is left out
 			return err
 		}
 	}
@@ -166,7 +166,7 @@ func (r *frameReader) Read(p []byte) (int, error) {
 }
 
 func unexpectedEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err
@@ -259,7 +259,7 @@ func (u *unpacker) openDir(name string) (int, error) {
 
 func (u *unpacker) parent(name string) (int, error) {
 	fd, err := u.openDir(name)
-	if err != unix.ENOENT {
+	if !errors.Is(err, unix.ENOENT) {
 		return fd, err
 	}
 	above, err := u.parent(path.Dir(name))
@@ -305,7 +305,7 @@ func (u *unpacker) file(dir int, name string, h *tar.Header, content io.Reader) 
 }
 
 func replace(dir int, name string) error {
-	if err := unix.Unlinkat(dir, name, 0); err != nil && err != unix.ENOENT {
+	if err := unix.Unlinkat(dir, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
 		return err
 	}
 	return nil

@@ -194,7 +194,7 @@ func sendEntries(c wire.Conn, dir int, names []string) error {
 	size := 0
 	for _, name := range names {
 		e, err := entryOf(dir, name)
-		if err == unix.ENOENT { // gone since
+		if errors.Is(err, unix.ENOENT) { // gone since
 			continue
 		}
 		if err != nil {
@@ -259,7 +259,7 @@ func (r *root) rename(from, to string) error {
 	}
 	defer newDir.Close()
 	err = unix.Renameat(int(oldDir.Fd()), oldBase, int(newDir.Fd()), newBase)
-	if err == unix.EXDEV {
+	if errors.Is(err, unix.EXDEV) {
 		return moveTree(int(oldDir.Fd()), oldBase, int(newDir.Fd()), newBase)
 	}
 	return err

@@ -114,14 +114,14 @@ func requireRegular(fd int) error {
 // stays unfollowed.
 func (r *root) split(name string) (*os.File, string, error) {
 	clean := path.Clean(absolute(name))
-	dir, base := path.Split(clean)
+	base := path.Base(clean)
 	if base == "" || strings.IndexByte(name, 0) >= 0 || lastIsDots(name) {
 		return nil, "", unix.EINVAL
 	}
 	// The directory's part is not cleaned: "link/.." means what it means to
 	// the kernel. Only the last element was looked at.
 	full := strings.TrimRight(absolute(name), "/")
-	dir = full[:strings.LastIndexByte(full, '/')+1]
+	dir := full[:strings.LastIndexByte(full, '/')+1]
 	f, err := r.open(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
 	return f, base, err
 }
@@ -162,7 +162,7 @@ func (r *root) mkdir(name string, mode uint32) error {
 	}
 	defer dir.Close()
 	err = unix.Mkdirat(int(dir.Fd()), base, mode&0o7777)
-	if err != unix.EEXIST {
+	if !errors.Is(err, unix.EEXIST) {
 		return err
 	}
 	// Something is there: another maker's directory will do.

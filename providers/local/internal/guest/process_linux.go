@@ -283,12 +283,11 @@ type onlyWriter struct{ io.Writer }
 
 func (s *server) signal(c wire.Conn, r *wire.Request) {
 	s.withProcess(c, r, func(p *process) {
-		err := syscall.Errno(syscall.EINVAL)
-		if r.Signal > 0 && r.Signal <= 64 {
-			reply(c, s.spawner.reaper.signal(p.child, syscall.Signal(r.Signal)))
+		if r.Signal < 1 || r.Signal > 64 {
+			reply(c, syscall.EINVAL)
 			return
 		}
-		reply(c, err)
+		reply(c, s.spawner.reaper.signal(p.child, syscall.Signal(r.Signal)))
 	})
 }
 

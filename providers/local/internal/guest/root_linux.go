@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -269,7 +270,7 @@ func mountProc() error {
 		}
 	}
 	for _, name := range readOnly {
-		if err := bindReadOnly("r/proc/" + name); err != nil && err != unix.ENOENT {
+		if err := bindReadOnly("r/proc/" + name); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("protecting /proc/%s: %w", name, err)
 		}
 	}

@@ -58,7 +58,7 @@ func (r *remover) remove(dirfd int, name string, depth int) error {
 		return pathError("unlinkat", name, err)
 	}
 	// An empty directory goes without being opened, whatever its mode.
-	if err := unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR); err == nil || err == unix.ENOENT {
+	if err := unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR); err == nil || errors.Is(err, unix.ENOENT) {
 		return nil
 	}
 	if depth >= flattenDepth && unix.Renameat(dirfd, name, r.top, movedName(r.moved)) == nil {
@@ -117,7 +117,7 @@ func openForRemoval(dirfd int, name string) (*os.File, error) {
 }
 
 func pathError(op, name string, err error) error {
-	if err == nil || err == unix.ENOENT {
+	if err == nil || errors.Is(err, unix.ENOENT) {
 		return nil
 	}
 	return &os.PathError{Op: op, Path: name, Err: err}

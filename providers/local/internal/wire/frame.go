@@ -160,7 +160,7 @@ func readPayload(r io.Reader, size int) ([]byte, error) {
 		if got == size {
 			return buf, nil
 		}
-		buf = append(buf, make([]byte, min(size-got, step))...)
+		buf = append(buf, make([]byte, min(size-got, step))...) //nolint:makezero // the buffer grows as its bytes arrive
 	}
 }
 
