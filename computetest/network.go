@@ -81,7 +81,8 @@ func dial(t *tester) {
 	t.dialed(sb, port)
 	conn, err := compute.Dial(ctx, sb, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	require.NoError(t, err, "Dial")
-	cancel() // covers the connecting only
+	cancel()                                  // covers the connecting only
+	time.Sleep(t.slow(20 * time.Millisecond)) // or else it is over before anybody noticed
 	require.NoError(t, conn.SetDeadline(time.Now().Add(t.slow(patience))), "SetDeadline")
 	code, err := get(conn)
 	require.NoError(t, err, "GET over Dial")
@@ -99,6 +100,7 @@ func dialMany(t *tester) {
 			return err
 		}
 		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(t.slow(patience)))
 		_, err = get(conn)
 		return err
 	}))

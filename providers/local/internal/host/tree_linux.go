@@ -22,8 +22,10 @@ var errSurvive = errors.New("processes survive that were killed")
 
 // killTree kills the processes whose mark matches, and those of the sessions
 // of leaders that still run, with all descendants. It returns when no more are
-// found, twice: one that is just executing a program shows no mark.
+// found, twice: one that is just executing a program shows no mark. All are
+// stopped first: none gets to fork, or to remark on the end of another.
 func killTree(match func(mark string) bool, leaders []*child) error {
+	stopTree(match, leaders)
 	empty := 0
 	for round := range killRounds {
 		found := members(match, leaders)
@@ -38,6 +40,23 @@ func killTree(match func(mark string) bool, leaders []*child) error {
 		time.Sleep(min(time.Duration(round+1)*200*time.Microsecond, killPause))
 	}
 	return errSurvive
+}
+
+// stopTree stops the processes until no more are found.
+func stopTree(match func(string) bool, leaders []*child) {
+	stopped := map[int]bool{}
+	for range killRounds {
+		fresh := false
+		for _, pid := range members(match, leaders) {
+			if !stopped[pid] {
+				stopped[pid], fresh = true, true
+				_ = syscall.Kill(pid, syscall.SIGSTOP)
+			}
+		}
+		if !fresh {
+			return
+		}
+	}
 }
 
 // members lists the living processes that are to be killed.
