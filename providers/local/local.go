@@ -21,8 +21,15 @@
 //
 // Commands run in /workspace as root of the sandbox, who is nobody on this
 // machine. A sandbox made by root has all users that its /etc/passwd names; one
-// made by an ordinary user has root only, unless the kernel can be had to give
-// more.
+// made by an ordinary user has root only, and sees this machine's programs as
+// nobody's: it can add to /usr, and not change what is there.
+//
+// # What is not limited
+//
+// A sandbox may have 4096 processes and threads. It can use all of this
+// machine's memory, processor time and disk that this program could. It shares
+// the kernel: a flaw in the kernel that the filter on system calls leaves in
+// reach is a way out.
 //
 // # Snapshots
 //
