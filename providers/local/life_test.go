@@ -413,3 +413,22 @@ func TestLayersGoWithTheLast(t *testing.T) {
 	require.NoError(t, first.Destroy(ctx))
 	requireNothingLeft(t, c, dir)
 }
+
+func TestMissingLayer(t *testing.T) {
+	dir, ctx := t.TempDir(), t.Context()
+	c := newLocal(t, dir, local.Namespaces)
+	sb := computetest.NewSandbox(t, c, nil)
+	snap, err := c.CreateSnapshot(ctx, sb.ID(), nil)
+	require.NoError(t, err)
+	layers, err := filepath.Glob(filepath.Join(dir, "layers", "*"))
+	require.NoError(t, err)
+	require.Len(t, layers, 1)
+	require.NoError(t, os.Rename(layers[0], filepath.Join(t.TempDir(), "elsewhere")))
+	_, err = c.CreateSandbox(ctx, &compute.CreateSandboxOptions{Snapshot: snap.ID})
+	require.ErrorContains(t, err, filepath.Base(layers[0]), "what is missing is named")
+	require.NotErrorIs(t, err, compute.ErrNotFound, "the snapshot is there")
+	found, err := compute.Collect(c.ListSandboxes(ctx, nil), 0)
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	requireNothingLeft(t, c, dir)
+}

@@ -13,7 +13,7 @@ import (
 )
 
 // Sandbox implements [compute.Sandbox] and the optional interfaces of sandboxes,
-// but for [compute.SSHer] and [compute.Waiter]. Reach it with compute.As[*stub.Sandbox](sb).
+// but for [compute.SSHer]. Reach it with compute.As[*stub.Sandbox](sb).
 type Sandbox struct {
 	p      *Provider
 	seq    int
