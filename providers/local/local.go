@@ -15,7 +15,9 @@
 //
 // A program that links this package is executed again as the init of its
 // sandboxes. That happens before main, during the initialisation of this
-// package, and needs nothing from the program.
+// package, and needs nothing from the program. Init functions of packages that
+// are initialised earlier run there too, with an empty environment: they should
+// not do work that is meant for the program alone.
 //
 // # Names and users
 //
