@@ -34,6 +34,15 @@ func (a address) String() string  { return fmt.Sprintf("127.0.0.1:%d", int(a)) }
 func (s *Sandbox) listen(port int) (net.Listener, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	l, err := s.bind(port)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// bind is listen for who holds s.mu.
+func (s *Sandbox) bind(port int) (*listener, error) {
 	fail := func(err error) error { return &net.OpError{Op: "listen", Net: "tcp", Addr: address(port), Err: err} }
 	switch {
 	case port < 1 || port > 65535:

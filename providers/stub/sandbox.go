@@ -13,7 +13,8 @@ import (
 )
 
 // Sandbox implements [compute.Sandbox] and the optional interfaces of sandboxes,
-// but for [compute.SSHer]. Reach it with compute.As[*stub.Sandbox](sb).
+// Sandbox implements [compute.Sandbox] and every optional interface of
+// sandboxes. Reach it with compute.As[*stub.Sandbox](sb).
 type Sandbox struct {
 	p      *Provider
 	seq    int
@@ -35,10 +36,11 @@ type Sandbox struct {
 	shells   map[string]*shellSession
 	ports    map[int]*listener
 	urls     map[int]string
+	ssh      *sshServer // once it was asked for
 	conns    map[*conn]struct{}
 	watches  map[*memfs.Watcher]struct{}
 	events   broker[compute.Event]
-	work     sync.WaitGroup // background processes
+	work     sync.WaitGroup // background processes and the SSH server
 }
 
 func (s *Sandbox) number() int { return s.seq }
@@ -133,14 +135,22 @@ func (s *Sandbox) use(ctx context.Context, op string) (trouble, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.gone != "":
-		return nil, s.p.fail(op, s.info.ID, compute.ErrNotFound, "%s", s.gone)
-	case s.info.Status != compute.StatusRunning:
-		return nil, s.p.fail(op, s.info.ID, compute.ErrConflict, "it is %s", s.info.Status)
+	if err := s.usable(op); err != nil {
+		return nil, err
 	}
 	s.resetIdle()
 	return t, nil
+}
+
+// usable returns an error if s does not run. The caller holds s.mu.
+func (s *Sandbox) usable(op string) error {
+	switch {
+	case s.gone != "":
+		return s.p.fail(op, s.info.ID, compute.ErrNotFound, "%s", s.gone)
+	case s.info.Status != compute.StatusRunning:
+		return s.p.fail(op, s.info.ID, compute.ErrConflict, "it is %s", s.info.Status)
+	}
+	return nil
 }
 
 func (s *Sandbox) touch() {

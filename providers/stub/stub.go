@@ -63,7 +63,7 @@ type Config struct {
 }
 
 // Provider implements [compute.Compute] with the abilities that package compute
-// names, but for SSH and builds of Dockerfiles. Close it to end everything that runs.
+// names, but for builds of Dockerfiles. Close it to end everything that runs.
 type Provider struct {
 	cfg    Config
 	base   *memfs.Image
