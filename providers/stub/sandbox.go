@@ -12,7 +12,6 @@ import (
 	"github.com/computekit/compute/providers/stub/internal/shell"
 )
 
-// Sandbox implements [compute.Sandbox] and the optional interfaces of sandboxes,
 // Sandbox implements [compute.Sandbox] and every optional interface of
 // sandboxes. Reach it with compute.As[*stub.Sandbox](sb).
 type Sandbox struct {
