@@ -28,9 +28,7 @@ const (
 	runPrefix   = "run-"
 )
 
-// CreateSandbox implements [compute.Compute]. The options Template, Image,
-// Lifetime, IdleTimeout, Resources, Network, Mounts and Code are not supported
-// yet.
+// CreateSandbox implements [compute.Compute].
 func (p *Provider) CreateSandbox(ctx context.Context, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
 	const op = "create sandbox"
 	if err := opts.Validate(); err != nil {
@@ -40,29 +38,24 @@ func (p *Provider) CreateSandbox(ctx context.Context, opts *compute.CreateSandbo
 		return nil, err
 	}
 	opts = providers.CloneOptions(opts)
-	if field := p.unsupportedField(opts); field != "" {
-		return nil, fail(op, "", errors.ErrUnsupported, "option %s", field)
-	}
 	m := &meta{Version: stateVersion, ID: newID(boxPrefix), Name: opts.Name,
 		Metadata: opts.Metadata, Env: opts.Env, User: opts.User, Isolation: p.isolation}
+	for _, settle := range []func(*compute.CreateSandboxOptions, *meta) error{
+		p.settleStart, p.settleLimits, p.settleNetwork, p.settleMounts,
+	} {
+		if err := settle(opts, m); err != nil {
+			return nil, err
+		}
+	}
 	if err := p.create(ctx, op, m, opts.Snapshot); err != nil {
 		return nil, err
 	}
 	return p.handle(m), nil
 }
 
-func (p *Provider) unsupportedField(o *compute.CreateSandboxOptions) string {
-	for field, set := range map[string]bool{
-		"Template": o.Template != "", "Image": o.Image != "", "Lifetime": o.Lifetime != 0,
-		"IdleTimeout": o.IdleTimeout != 0, "Resources": o.Resources != compute.Resources{},
-		"Network": o.Network != nil, "Mounts": len(o.Mounts) > 0, "Code": len(o.Code) > 0,
-		"Snapshot": o.Snapshot != "" && p.isolation == None,
-	} {
-		if set {
-			return field
-		}
-	}
-	return ""
+// unsupported is the error of an option that cannot be had.
+func unsupported(option string) error {
+	return fail("create sandbox", "", errors.ErrUnsupported, "option %s", option)
 }
 
 // create makes the sandbox that m describes, or leaves nothing.
@@ -85,6 +78,9 @@ func (p *Provider) create(ctx context.Context, op string, m *meta, snapshot stri
 		return err
 	}
 	if err := p.boot(ctx, op, m); err != nil {
+		return err
+	}
+	if err := p.ready(ctx, op, m); err != nil {
 		return err
 	}
 	if err := p.publish(m); err != nil {
@@ -144,6 +140,13 @@ func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
 		Layers: p.state.layers(m.Layers), Hostname: m.ID, Env: environment(m)}
 	for _, old := range m.Runs {
 		spec.Layers = append(spec.Layers, engine.At(filepath.Join(p.state.box(m.ID), old)).Upper())
+	}
+	for _, apply := range []func(*meta, *engine.Spec) error{
+		p.applyStart, p.applyLimits, p.applyNetwork, p.applyMounts,
+	} {
+		if err := apply(m, &spec); err != nil {
+			return p.outside(op, "", err)
+		}
 	}
 	if _, err := engine.Start(ctx, spec); err != nil {
 		if cerr := ended(ctx, op, ""); cerr != nil {

@@ -38,6 +38,12 @@ type meta struct {
 	Layers    []string          `json:"layers,omitempty"` // IDs, lowest first
 	Runs      []string          `json:"runs,omitempty"`   // directories, oldest first; the last is the machine's
 	Suspended bool              `json:"suspended,omitempty"`
+
+	// What was asked for when it was made; each subject has its file.
+	Start   startMeta   `json:"start,omitzero"`   // start.go
+	Limits  limitsMeta  `json:"limits,omitzero"`  // limits.go
+	Network networkMeta `json:"network,omitzero"` // policy.go
+	Mounts  []mountMeta `json:"mounts,omitempty"` // mounts.go
 }
 
 // snapshotMeta is what a snapshot's file holds.

@@ -74,6 +74,11 @@ type Spec struct {
 	Env []string
 	// MaxProcesses limits processes and threads together; 0 means 4096.
 	MaxProcesses int
+
+	Base    Base    // what the root is made of
+	Limits  Limits  // what the sandbox may use
+	Network Network // what it may reach
+	Mounts  []Mount // directories of the host that it sees
 }
 
 // A Report tells how well this system isolates.

@@ -242,6 +242,11 @@ type Config struct {
 	Env      []string
 	Ranged   bool // more IDs than root are mapped
 	MaxProcs uint64
+
+	Base    BaseConfig
+	Limits  LimitsConfig
+	Network NetworkConfig
+	Mounts  []MountConfig
 }
 
 func (g *Config) fields(c *codec) {
@@ -259,4 +264,14 @@ func (g *Config) fields(c *codec) {
 	c.strs(&g.Env)
 	c.bool(&g.Ranged)
 	c.u64(&g.MaxProcs)
+	g.Base.fields(c)
+	g.Limits.fields(c)
+	g.Network.fields(c)
+	n = c.count(len(g.Mounts))
+	for i := 0; i < n && c.err == nil; i++ {
+		if c.reading {
+			g.Mounts = append(g.Mounts, MountConfig{})
+		}
+		g.Mounts[i].fields(c)
+	}
 }

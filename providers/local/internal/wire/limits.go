@@ -1,0 +1,6 @@
+package wire
+
+// LimitsConfig bounds what the sandbox may use.
+type LimitsConfig struct{}
+
+func (l *LimitsConfig) fields(*codec) {}

@@ -1,0 +1,32 @@
+package local
+
+import (
+	"context"
+
+	"github.com/computekit/compute"
+	"github.com/computekit/compute/providers/local/internal/engine"
+)
+
+// startMeta is what a sandbox starts from, beside its layers.
+type startMeta struct{}
+
+// settleStart decides what the sandbox starts from.
+func (p *Provider) settleStart(o *compute.CreateSandboxOptions, _ *meta) error {
+	switch {
+	case o.Template != "":
+		return unsupported("Template")
+	case o.Image != "":
+		return unsupported("Image")
+	case len(o.Code) > 0:
+		return unsupported("Code")
+	case o.Snapshot != "" && p.isolation == None:
+		return unsupported("Snapshot")
+	}
+	return nil
+}
+
+// applyStart tells the engine what the sandbox starts from.
+func (p *Provider) applyStart(*meta, *engine.Spec) error { return nil }
+
+// ready does in a sandbox that runs what must be done before others see it.
+func (p *Provider) ready(context.Context, string, *meta) error { return nil }
