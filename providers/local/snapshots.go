@@ -82,6 +82,9 @@ func (p *Provider) capture(ctx context.Context, op string, s *Sandbox, m *meta, 
 			return p.outside(op, s.id, err)
 		}
 	}
+	if err := flushAll(p.state.path("layers")); err != nil {
+		return p.outside(op, s.id, err)
+	}
 	sm.Layers = append(sm.Layers, copies...)
 	sm.Created = time.Now()
 	if err := ended(ctx, op, s.id); err != nil {
@@ -205,7 +208,8 @@ func (p *Provider) DeleteSnapshot(ctx context.Context, id string) error {
 	if !validID(id, snapPrefix) {
 		return nil // never was
 	}
-	if err := ignoreNotExist(os.Remove(p.state.snapshot(id))); err != nil {
+	err := ignoreNotExist(os.Remove(p.state.snapshot(id)))
+	if err = errors.Join(err, flush(p.state.path("snapshots"))); err != nil {
 		return p.outside(op, id, err)
 	}
 	return p.outside(op, id, p.collect())
@@ -219,6 +223,9 @@ func (p *Provider) collect() error {
 		return err
 	}
 	defer unlock()
+	if err := removeTemps(p.state.path("snapshots")); err != nil {
+		return err
+	}
 	used, err := p.references()
 	if err != nil {
 		return err
