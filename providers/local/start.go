@@ -13,15 +13,21 @@ type startMeta struct {
 	Env  []string `json:"env,omitempty"`  // of all commands, below what the sandbox was asked for with
 	User string   `json:"user,omitempty"` // who runs commands, unless the sandbox was asked for with one
 	Dir  string   `json:"dir,omitempty"`  // where commands run and relative names start; empty is workdir
+
+	image string // to be made part of m, before anything is kept
 }
 
 // settleStart decides what the sandbox starts from.
-func (p *Provider) settleStart(o *compute.CreateSandboxOptions, _ *meta) error {
+func (p *Provider) settleStart(o *compute.CreateSandboxOptions, m *meta) error {
+	m.Start.image = o.Image
+	if o.Image != "" {
+		if err := p.noImages("create sandbox"); err != nil {
+			return err
+		}
+	}
 	switch {
 	case o.Template != "":
 		return unsupported("Template")
-	case o.Image != "":
-		return unsupported("Image")
 	case len(o.Code) > 0:
 		return unsupported("Code")
 	case o.Snapshot != "" && p.isolation == None:
