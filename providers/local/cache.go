@@ -117,7 +117,7 @@ func (p *Provider) cachedLayers(use func([]string)) error {
 }
 
 // collectBases removes the copies of this machine's files that no sandbox uses
-// and no new one would. The caller has the state's lock for itself.
+// and no new one would.
 func (p *Provider) collectBases() error {
 	if p.isolation != Namespaces {
 		return nil

@@ -44,7 +44,7 @@ func (p *Provider) tempLayer() string {
 }
 
 // hashedID is the ID of a layer that is made of bytes with that hash.
-func hashedID(sum []byte) string { return layerPrefix + hex.EncodeToString(sum)[:40] }
+func hashedID(sum []byte) string { return layerPrefix + hex.EncodeToString(sum) }
 
 // keepLayer makes a finished layer the one with an ID, unless there is one.
 func (p *Provider) keepLayer(temp, id string) error {
@@ -171,6 +171,12 @@ func (s *Sandbox) foldRuns(ctx context.Context, m *meta) error {
 		}
 	}
 	return nil
+}
+
+// ownLayers reports whether some layers are snapshots': they go with the last
+// snapshot or sandbox that has them. Others are kept for a while.
+func ownLayers(ids []string) bool {
+	return slices.ContainsFunc(ids, func(id string) bool { return level(id) <= maxLevel })
 }
 
 // compact merges the upper layers of a stack where there are too many. It

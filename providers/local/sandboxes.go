@@ -315,7 +315,11 @@ func (p *Provider) DestroySandbox(ctx context.Context, id string) error {
 		return p.outside(op, id, err)
 	}
 	defer unlock()
-	return p.hostError(op, id, p.clear(ctx, id))
+	m, _ := p.state.loadBox(id) // there may be none, or a damaged one
+	if err := p.clear(ctx, id); err != nil || m == nil || !ownLayers(m.Layers) {
+		return p.hostError(op, id, err)
+	}
+	return p.outside(op, id, p.collect())
 }
 
 // clear removes a sandbox's directory and ends its machine. The caller has its
@@ -378,5 +382,5 @@ func (p *Provider) sweep(ctx context.Context) error {
 			return err
 		}
 	}
-	return p.collect()
+	return errors.Join(p.collect(), p.collectBases())
 }

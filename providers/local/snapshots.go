@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
@@ -86,11 +85,10 @@ func (p *Provider) capture(ctx context.Context, op string, s *Sandbox, m *meta, 
 	if sm.Layers, copies, err = p.stack(ctx, m.Layers, copies); err != nil {
 		return cmp.Or(ended(ctx, op, s.id), p.outside(op, s.id, err))
 	}
-	sm.Created = time.Now()
 	if err := ended(ctx, op, s.id); err != nil {
 		return err
 	}
-	return p.outside(op, s.id, save(p.state.snapshot(sm.ID), sm))
+	return p.outside(op, s.id, p.state.saveSnapshot(sm))
 }
 
 // copyRun copies what one run has written; one that lives stands still
@@ -236,7 +234,7 @@ func (p *Provider) collect() error {
 			layers = append(layers, e.Name())
 		}
 	}
-	return errors.Join(p.removeLayers(layers), p.collectBases())
+	return p.removeLayers(layers)
 }
 
 // references finds the layers that sandboxes, snapshots and the cache refer to.

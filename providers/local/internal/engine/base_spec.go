@@ -1,5 +1,9 @@
 package engine
 
+// CompleteName is the file that ends an archive of layers: without it
+// UnpackLayers takes the archive for one that was cut.
+const CompleteName = "complete"
+
 // Base says what a sandbox's root is made of; the zero Base is this host's
 // programs and the layers.
 type Base struct {

@@ -47,14 +47,17 @@ func UnpackLayers(ctx context.Context, r io.Reader, dir string) (layers []string
 
 // layersIn checks what an archive has brought.
 func layersIn(dir string) ([]string, error) {
+	if err := os.Remove(filepath.Join(dir, CompleteName)); err != nil {
+		return nil, errors.New("the archive is not complete")
+	}
 	top, err := os.ReadDir(dir)
 	if err != nil || len(top) == 0 {
 		return nil, err
 	}
-	if len(top) > 1 || top[0].Name() != guest.LayersName || !top[0].IsDir() {
+	if len(top) > 1 || top[0].Name() != guest.LayersName {
 		return nil, errors.New("the archive has more than layers in it")
 	}
-	entries, err := os.ReadDir(filepath.Join(dir, guest.LayersName))
+	entries, err := openedDir(filepath.Join(dir, guest.LayersName))
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +78,7 @@ func layersIn(dir string) ([]string, error) {
 // checkLayer makes sure that a layer holds trees and nothing else, and that
 // the sandbox's root can enter them.
 func checkLayer(layer string) error {
-	entries, err := os.ReadDir(layer)
+	entries, err := openedDir(layer)
 	if err != nil {
 		return err
 	}
@@ -83,8 +86,26 @@ func checkLayer(layer string) error {
 		if !e.IsDir() || !isTree(e.Name()) {
 			return fmt.Errorf("the archive's layers have something that belongs into none: %q", e.Name())
 		}
+		if err := os.Chmod(filepath.Join(layer, e.Name()), 0o755); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// openedDir lists a directory, and gives it the mode that those of layers have.
+func openedDir(dir string) ([]os.DirEntry, error) {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, errors.New("the archive has something else where a directory should be")
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return nil, err
+	}
+	return os.ReadDir(dir)
 }
 
 func isTree(name string) bool {

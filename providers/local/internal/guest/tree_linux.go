@@ -3,6 +3,7 @@ package guest
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -47,9 +48,9 @@ func tryTree(args []string) error {
 	unix.Umask(0)
 	switch args[0] {
 	case TreeUnpackImage:
-		return tree.Unpack(dirs[0], os.Stdin, tree.Image)
+		return unpack(dirs[0], tree.Image)
 	case TreeUnpack:
-		return tree.Unpack(dirs[0], os.Stdin, tree.Native)
+		return unpack(dirs[0], tree.Native)
 	case TreePack:
 		return packLayers(dirs)
 	case TreeMerge:
@@ -63,6 +64,16 @@ func tryTree(args []string) error {
 		return nil
 	}
 	return unix.EINVAL
+}
+
+// unpack also reads what comes behind the archive's end: the host may need to
+// see it.
+func unpack(dir int, kind tree.Kind) error {
+	if err := tree.Unpack(dir, os.Stdin, kind); err != nil {
+		return err
+	}
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
 }
 
 // LayerName is the directory of an archive that holds layer number i.
