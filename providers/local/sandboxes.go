@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -74,7 +75,7 @@ func (p *Provider) create(ctx context.Context, op string, m *meta, snapshot stri
 			err = p.undo(ctx, op, m.ID, err)
 		}
 	}()
-	if err := p.refer(op, m, snapshot); err != nil {
+	if err := p.refer(ctx, op, m, snapshot); err != nil {
 		return err
 	}
 	if err := p.boot(ctx, op, m); err != nil {
@@ -124,9 +125,9 @@ func (p *Provider) undo(ctx context.Context, op, id string, err error) error {
 	return err
 }
 
-// refer makes the layers of a snapshot m's, in a way that keeps them.
-func (p *Provider) refer(op string, m *meta, snapshot string) error {
-	if snapshot == "" {
+// refer makes the layers that m starts from m's, in a way that keeps them.
+func (p *Provider) refer(ctx context.Context, op string, m *meta, snapshot string) error {
+	if snapshot == "" && !p.hasOrigin(m) {
 		return nil
 	}
 	unlock, err := lock(p.state.path("lock"), false, true)
@@ -134,11 +135,19 @@ func (p *Provider) refer(op string, m *meta, snapshot string) error {
 		return p.outside(op, "", err)
 	}
 	defer unlock()
-	snap, err := p.findSnapshot(op, snapshot)
-	if err != nil {
-		return err
+	if snapshot != "" {
+		snap, err := p.findSnapshot(op, snapshot)
+		if err != nil {
+			return err
+		}
+		m.Layers, m.Start = snap.Layers, snap.Start
+	} else {
+		origin, err := p.origin(ctx, op, m)
+		if err != nil {
+			return err
+		}
+		m.Layers, m.Start = origin.Layers, origin.start()
 	}
-	m.Layers = snap.Layers
 	return p.outside(op, "", save(filepath.Join(p.state.box(m.ID), "refs.json"), m.Layers))
 }
 
@@ -172,7 +181,7 @@ func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
 
 // environment is that of all commands of a sandbox.
 func environment(m *meta) []string {
-	var env []string
+	env := slices.Clone(m.Start.Env)
 	for _, k := range slices.Sorted(maps.Keys(m.Env)) {
 		env = append(env, k+"="+m.Env[k])
 	}
@@ -236,7 +245,7 @@ func (p *Provider) load(op, id string) (*meta, error) {
 }
 
 func (p *Provider) handle(m *meta) *Sandbox {
-	s := &Sandbox{p: p, id: m.ID, user: m.User}
+	s := &Sandbox{p: p, id: m.ID, user: cmp.Or(m.User, m.Start.User)}
 	s.adopt(m)
 	return s
 }
@@ -318,7 +327,11 @@ func (p *Provider) DestroySandbox(ctx context.Context, id string) error {
 		return p.outside(op, id, err)
 	}
 	defer unlock()
-	return p.hostError(op, id, p.clear(ctx, id))
+	m, _ := p.state.loadBox(id) // there may be none, or a damaged one
+	if err := p.clear(ctx, id); err != nil || m == nil || !ownLayers(m.Layers) {
+		return p.hostError(op, id, err)
+	}
+	return p.outside(op, id, p.collect())
 }
 
 // clear removes a sandbox's directory and ends its machine. The caller has its
@@ -384,5 +397,5 @@ func (p *Provider) sweep(ctx context.Context) error {
 			return err
 		}
 	}
-	return p.collect()
+	return errors.Join(p.collect(), p.collectBases())
 }

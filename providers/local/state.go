@@ -18,7 +18,9 @@ import (
 //	sandboxes/ID/refs.json   the layers under it, while it is being made too
 //	sandboxes/ID/meta.json   the sandbox; written last, so there is one or there is none
 //	snapshots/ID.json        one snapshot; written last too
-//	layers/ID/               files of a snapshot, never changed
+//	layers/ID/               files of a snapshot, an image or a base, never changed
+//	cache/KEY.json           the layers of an image or a base; see cache.go
+//	base/                    copies of this machine's files; see engine.Spec.StateDir
 //	publish                  held while a sandbox is given its time of creation
 //	lock                     held shared to use layers, exclusively to remove some
 //
@@ -59,7 +61,8 @@ type snapshotMeta struct {
 	SandboxID string            `json:"sandbox"`
 	Created   time.Time         `json:"created"`
 	Metadata  map[string]string `json:"metadata,omitempty"`
-	Layers    []string          `json:"layers"` // IDs, lowest first; the last is its own
+	Layers    []string          `json:"layers"` // IDs, lowest first
+	Start     startMeta         `json:"start,omitzero"`
 }
 
 // stateVersion is that of the files this program writes. It reads no newer.
@@ -68,7 +71,7 @@ const stateVersion = 1
 // openState makes the directories that are missing.
 func openState(dir string) (*state, error) {
 	s := &state{dir: dir}
-	for _, d := range []string{dir, s.path("sandboxes"), s.path("snapshots"), s.path("layers")} {
+	for _, d := range []string{dir, s.path("sandboxes"), s.path("snapshots"), s.path("layers"), s.path("cache")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, err
 		}
