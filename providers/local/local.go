@@ -49,6 +49,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
@@ -106,6 +107,18 @@ type Config struct {
 
 	// Isolation is how sandboxes are isolated; empty is [Namespaces].
 	Isolation Isolation
+
+	// Defaults are for the sandboxes whose options do not say.
+	Defaults Defaults
+}
+
+// Defaults are what sandboxes may use that do not say. The zero value bounds
+// nothing beyond what the package comment says.
+type Defaults struct {
+	Resources   compute.Resources
+	Lifetime    time.Duration
+	IdleTimeout time.Duration
+	Limits      Limits
 }
 
 // Provider implements [compute.Compute]. Close it with [compute.Close].
@@ -113,6 +126,7 @@ type Provider struct {
 	providers.Unimplemented // templates
 
 	isolation Isolation
+	limits    Defaults
 	state     *state
 
 	mu     sync.Mutex
@@ -129,7 +143,7 @@ type Provider struct {
 // missing if not. It also removes what programs that were killed have left
 // half made.
 func New(cfg Config) (*Provider, error) {
-	p := &Provider{isolation: cmp.Or(cfg.Isolation, Namespaces), urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
+	p := &Provider{isolation: cmp.Or(cfg.Isolation, Namespaces), limits: cfg.Defaults, urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
 	switch p.isolation {
 	case Namespaces:
 	case None:

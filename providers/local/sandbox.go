@@ -21,6 +21,8 @@ type Sandbox struct {
 	id   string
 	user string
 	run  atomic.Pointer[running]
+
+	maxOutput int64 // bytes that a command may print; 0 is any number
 }
 
 // running is the machine that a handle knows of. Another program, or another
@@ -81,7 +83,7 @@ func (s *Sandbox) Info(ctx context.Context) (*compute.SandboxInfo, error) {
 // info describes what m is about, asking its machine for a sign of life.
 func (s *Sandbox) info(ctx context.Context, op string, m *meta) (*compute.SandboxInfo, error) {
 	info := &compute.SandboxInfo{ID: m.ID, Name: m.Name, Provider: name, Status: compute.StatusRunning,
-		Created: m.Created, Metadata: maps.Clone(m.Metadata)}
+		Created: m.Created, Expires: m.Limits.Expires.wall(), Metadata: maps.Clone(m.Metadata)}
 	if m.Suspended {
 		info.Status = compute.StatusSuspended
 		return info, nil
@@ -222,6 +224,7 @@ func (s *Sandbox) halt(ctx context.Context, m *meta) error {
 	if r.run == "" {
 		return nil
 	}
+	s.sleep(ctx, m, r)
 	if err := r.Shutdown(ctx); err != nil && !errors.Is(err, engine.ErrGone) {
 		return err
 	}
