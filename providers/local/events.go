@@ -1,10 +1,12 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -57,13 +59,14 @@ type watcher struct {
 	s     *Sandbox
 	ctx   context.Context // of the watch
 	yield func(compute.Event, error) bool
-	inits sync.WaitGroup
+	inits sync.WaitGroup // goroutines that listen to inits
 
-	last *meta
-	seen compute.Status
-	run  string
-	logs chan engine.Event // of the init of run
-	gone chan struct{}     // closed at the end of that
+	last  *meta
+	seen  compute.Status
+	run   string
+	heard string
+	logs  chan engine.Event // of the init of heard
+	gone  chan struct{}     // closed at the end of that
 }
 
 // follow looks again whenever something may have changed.
@@ -117,15 +120,30 @@ func (w *watcher) log(op string, e engine.Event) error {
 // without isolation, whose program may just end.
 const lookEvery = time.Second
 
+// lookSoon is when to look again at one that somebody is at work on.
+const lookSoon = 5 * time.Millisecond
+
+// changing reports that somebody is at work on a sandbox just now, or was since
+// m was read: a machine that is gone may be so for a reason.
+func (p *Provider) changing(m *meta) bool {
+	unlock, err := lock(filepath.Join(p.state.box(m.ID), "lock"), false, false)
+	if err != nil || unlock == nil {
+		return true
+	}
+	unlock()
+	now, err := p.state.loadBox(m.ID)
+	return err != nil || now.Suspended != m.Suspended || !slices.Equal(now.Runs, m.Runs)
+}
+
 // look yields the status if it has changed. It returns when to look again, at
 // the latest.
 func (w *watcher) look(op string) (time.Duration, error) {
+	why := "it was destroyed"
+	if w.last != nil {
+		why = cmp.Or(w.s.p.over(w.last), why) // before load removes the traces
+	}
 	m, err := w.s.p.load(op, w.s.id)
 	if errors.Is(err, compute.ErrNotFound) && w.last != nil {
-		why := w.s.p.over(w.last)
-		if why == "" {
-			why = "it was destroyed"
-		}
 		_ = w.status(compute.StatusStopped, why)
 		return 0, errEnough
 	}
@@ -136,6 +154,9 @@ func (w *watcher) look(op string) (time.Duration, error) {
 	run := h.run.Load()
 	w.attach(run)
 	info, err := h.info(w.ctx, op, m)
+	if err == nil && info.Status == compute.StatusFailed && w.seen != compute.StatusFailed && w.s.p.changing(m) {
+		return lookSoon, nil // it is being suspended or destroyed
+	}
 	if errors.Is(err, compute.ErrNotFound) {
 		return 0, nil // just now
 	}
@@ -172,9 +193,10 @@ func (w *watcher) status(status compute.Status, why string) error {
 // attach listens to the init of a run, and returns when init knows.
 func (w *watcher) attach(r *running) {
 	b, ok := r.machine.(box)
-	if !ok || r.run == w.run {
+	if !ok || r.run == w.heard {
 		return
 	}
+	w.heard = r.run
 	logs, gone, begun := make(chan engine.Event), make(chan struct{}), make(chan struct{})
 	w.logs, w.gone = logs, gone
 	w.inits.Go(func() {

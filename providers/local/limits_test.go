@@ -21,12 +21,7 @@ import (
 
 // limited makes a sandbox with limits. It skips where this machine cannot hold
 // a sandbox to them, as the provider says.
-func limited(t *testing.T, opts compute.CreateSandboxOptions, limits local.Limits) compute.Sandbox {
-	t.Helper()
-	return limitedBy(t, newLocal(t, t.TempDir(), local.Namespaces), opts, limits)
-}
-
-func limitedBy(t *testing.T, c compute.Compute, opts compute.CreateSandboxOptions, limits local.Limits) compute.Sandbox {
+func limited(t *testing.T, c compute.Compute, opts compute.CreateSandboxOptions, limits local.Limits) compute.Sandbox {
 	t.Helper()
 	opts.Extra = []compute.ProviderOptions{local.Options{Limits: limits}}
 	sb, err := c.CreateSandbox(t.Context(), &opts)
@@ -40,6 +35,30 @@ func limitedBy(t *testing.T, c compute.Compute, opts compute.CreateSandboxOption
 		assert.NoError(t, sb.Destroy(ctx))
 	})
 	return sb
+}
+
+// TestLimits tries to exceed each limit.
+func TestLimits(t *testing.T) {
+	c := newLocal(t, t.TempDir(), local.Namespaces)
+	for _, tc := range []struct {
+		name string
+		test func(*testing.T, compute.Compute)
+	}{
+		{"MemoryLimit", memoryLimit},
+		{"MemoryLimitOfAllTogether", memoryLimitOfAllTogether},
+		{"MemoryLimitInBackground", memoryLimitInBackground},
+		{"ProcessLimit", processLimit},
+		{"OpenFilesLimit", openFilesLimit},
+		{"CPULimit", cPULimit},
+		{"OutputLimit", outputLimit},
+		{"CommandTimeLimit", commandTimeLimit},
+		{"DiskLimit", diskLimit},
+		{"FileSizeLimit", fileSizeLimit},
+		{"FilesLimit", filesLimit},
+		{"LimitsAfterResume", limitsAfterResume},
+	} {
+		t.Run(tc.name, func(t *testing.T) { tc.test(t, c) })
+	}
 }
 
 func run(t *testing.T, sb compute.Sandbox, script string) *compute.Result {
@@ -59,8 +78,8 @@ func memoryOf(mib int) compute.CreateSandboxOptions {
 // against.
 const slowly = `my @a; for (1..200) { push @a, "x" x (1<<20); select undef, undef, undef, 0.005 } print "had it all\n"`
 
-func TestMemoryLimit(t *testing.T) {
-	sb := limited(t, memoryOf(64), local.Limits{})
+func memoryLimit(t *testing.T, c compute.Compute) {
+	sb := limited(t, c, memoryOf(64), local.Limits{})
 	res, err := sb.RunCommand(t.Context(), compute.Exec("perl", "-e", slowly))
 	require.NoError(t, err)
 	assert.NotEqual(t, 0, res.ExitCode, "%+v", res)
@@ -74,16 +93,16 @@ func TestMemoryLimit(t *testing.T) {
 	assert.Empty(t, res.Limit, "not every kill is for want of memory")
 }
 
-func TestMemoryLimitOfAllTogether(t *testing.T) {
-	sb := limited(t, memoryOf(96), local.Limits{})
+func memoryLimitOfAllTogether(t *testing.T, c compute.Compute) {
+	sb := limited(t, c, memoryOf(96), local.Limits{})
 	// Each of them has less than the limit.
-	res := run(t, sb, `for i in 1 2 3 4; do perl -e 'my $x = "x" x (40<<20); sleep 20' & done; wait -n 2>/dev/null || wait; exit 137`)
+	res := run(t, sb, `for i in 1 2 3 4; do perl -e 'my $x = "x" x (40<<20); sleep 3' & done; wait -n 2>/dev/null || wait; exit 137`)
 	assert.Equal(t, compute.LimitMemory, res.Limit, "%+v", res)
 }
 
-func TestMemoryLimitInBackground(t *testing.T) {
-	sb := limited(t, memoryOf(96), local.Limits{})
-	p, err := compute.Start(t.Context(), sb, compute.Shell(`for i in 1 2 3 4; do perl -e 'my $x = "x" x (40<<20); sleep 20' & done; wait -n 2>/dev/null || wait; kill -9 $$`))
+func memoryLimitInBackground(t *testing.T, c compute.Compute) {
+	sb := limited(t, c, memoryOf(96), local.Limits{})
+	p, err := compute.Start(t.Context(), sb, compute.Shell(`for i in 1 2 3 4; do perl -e 'my $x = "x" x (40<<20); sleep 3' & done; wait -n 2>/dev/null || wait; kill -9 $$`))
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -92,22 +111,22 @@ func TestMemoryLimitInBackground(t *testing.T) {
 	assert.Equal(t, compute.LimitMemory, res.Limit, "%+v", res)
 }
 
-func TestProcessLimit(t *testing.T) {
-	sb := limited(t, compute.CreateSandboxOptions{}, local.Limits{Processes: 30})
+func processLimit(t *testing.T, c compute.Compute) {
+	sb := limited(t, c, compute.CreateSandboxOptions{}, local.Limits{Processes: 30})
 	res := run(t, sb, `n=0; while [ $n -lt 200 ]; do sleep 5 & n=$((n+1)); done; echo all`)
 	assert.NotContains(t, res.Stdout, "all", "200 processes where 30 are allowed")
 	require.NoError(t, sb.Destroy(t.Context()))
-	sb = limited(t, compute.CreateSandboxOptions{}, local.Limits{Processes: 30})
+	sb = limited(t, c, compute.CreateSandboxOptions{}, local.Limits{Processes: 30})
 	assert.Equal(t, "some\n", run(t, sb, `for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do sleep 0.3 & done; wait; echo some`).Stdout)
 }
 
-func TestOpenFilesLimit(t *testing.T) {
-	sb := limited(t, compute.CreateSandboxOptions{}, local.Limits{OpenFiles: 32})
+func openFilesLimit(t *testing.T, c compute.Compute) {
+	sb := limited(t, c, compute.CreateSandboxOptions{}, local.Limits{OpenFiles: 32})
 	assert.Equal(t, "32 32\n", run(t, sb, "sleep 0.1; sh -c 'echo $(ulimit -Sn) $(ulimit -Hn)'").Stdout)
 }
 
-func TestCPULimit(t *testing.T) {
-	sb := limited(t, compute.CreateSandboxOptions{Resources: compute.Resources{CPUs: 0.2}}, local.Limits{})
+func cPULimit(t *testing.T, c compute.Compute) {
+	sb := limited(t, c, compute.CreateSandboxOptions{Resources: compute.Resources{CPUs: 0.2}}, local.Limits{})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	began := time.Now()
@@ -120,8 +139,8 @@ func TestCPULimit(t *testing.T) {
 	assert.Greater(t, u.CPU, 20*time.Millisecond)
 }
 
-func TestOutputLimit(t *testing.T) {
-	sb := limited(t, compute.CreateSandboxOptions{}, local.Limits{OutputBytes: 100_000})
+func outputLimit(t *testing.T, c compute.Compute) {
+	sb := limited(t, c, compute.CreateSandboxOptions{}, local.Limits{OutputBytes: 100_000})
 	check := func(t *testing.T, res *compute.Result, err error) {
 		t.Helper()
 		require.NoError(t, err)
@@ -158,8 +177,8 @@ func TestOutputLimit(t *testing.T) {
 	})
 }
 
-func TestCommandTimeLimit(t *testing.T) {
-	sb := limited(t, compute.CreateSandboxOptions{}, local.Limits{CommandTime: 300 * time.Millisecond})
+func commandTimeLimit(t *testing.T, c compute.Compute) {
+	sb := limited(t, c, compute.CreateSandboxOptions{}, local.Limits{CommandTime: 300 * time.Millisecond})
 	began := time.Now()
 	res := run(t, sb, "sleep 60 & sleep 60; true")
 	assert.Equal(t, compute.LimitTime, res.Limit)
@@ -173,8 +192,8 @@ func TestCommandTimeLimit(t *testing.T) {
 	assert.Equal(t, "0\n", run(t, sb, "pgrep -c sleep; true").Stdout, "children too")
 }
 
-func TestDiskLimit(t *testing.T) {
-	sb := limited(t, compute.CreateSandboxOptions{Resources: compute.Resources{DiskMiB: 20}}, local.Limits{})
+func diskLimit(t *testing.T, c compute.Compute) {
+	sb := limited(t, c, compute.CreateSandboxOptions{Resources: compute.Resources{DiskMiB: 20}}, local.Limits{})
 	assert.Equal(t, 0, run(t, sb, "head -c 10000000 /dev/zero >within").ExitCode)
 	res := run(t, sb, `i=0; while head -c 4000000 /dev/zero >/tmp/f$i; do i=$((i+1)); sleep 0.05; [ $i -gt 60 ] && break; done; echo $i; exit 3`)
 	if res.Limit != "" {
@@ -191,15 +210,15 @@ func TestDiskLimit(t *testing.T) {
 	assert.InDelta(t, 11<<20, u.DiskBytes, 2<<20)
 }
 
-func TestFileSizeLimit(t *testing.T) {
-	sb := limited(t, compute.CreateSandboxOptions{Resources: compute.Resources{DiskMiB: 10}}, local.Limits{})
+func fileSizeLimit(t *testing.T, c compute.Compute) {
+	sb := limited(t, c, compute.CreateSandboxOptions{Resources: compute.Resources{DiskMiB: 10}}, local.Limits{})
 	run(t, sb, "head -c 100000000 /dev/zero >big; true")
 	out := run(t, sb, "stat -c %s big").Stdout
 	assert.LessOrEqual(t, len(strings.TrimSpace(out)), 8, "%s bytes in a disk of 10 MiB", out)
 }
 
-func TestFilesLimit(t *testing.T) {
-	sb := limited(t, compute.CreateSandboxOptions{}, local.Limits{Files: 500})
+func filesLimit(t *testing.T, c compute.Compute) {
+	sb := limited(t, c, compute.CreateSandboxOptions{}, local.Limits{Files: 500})
 	res := run(t, sb, `i=0; while :> f$i; do i=$((i+1)); [ $i -gt 1000 ] && sleep 0.001; [ $i -gt 20000 ] && break; done; echo all; exit 3`)
 	if res.Limit != "" {
 		assert.Equal(t, compute.LimitDisk, res.Limit)
@@ -208,8 +227,8 @@ func TestFilesLimit(t *testing.T) {
 }
 
 // Limits are kept by a sandbox that was suspended, and so are what it used.
-func TestLimitsAfterResume(t *testing.T) {
-	sb := limited(t, memoryOf(64), local.Limits{OutputBytes: 1000, Processes: 100})
+func limitsAfterResume(t *testing.T, c compute.Compute) {
+	sb := limited(t, c, memoryOf(64), local.Limits{OutputBytes: 1000, Processes: 100})
 	run(t, sb, `i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; head -c 5000000 /dev/zero >f`)
 	before, err := compute.GetUsage(t.Context(), sb)
 	require.NoError(t, err)
@@ -229,7 +248,7 @@ func TestLimitsAfterResume(t *testing.T) {
 func TestLimitsLeaveNothing(t *testing.T) {
 	dir := t.TempDir()
 	c := newLocal(t, dir, local.Namespaces)
-	sb := limitedBy(t, c, memoryOf(64), local.Limits{Processes: 100})
+	sb := limited(t, c, memoryOf(64), local.Limits{Processes: 100})
 	files, err := filepath.Glob(filepath.Join(dir, "sandboxes", "*", "*", "cgroups"))
 	require.NoError(t, err)
 	if len(files) == 0 {
@@ -295,6 +314,6 @@ func TestDefaultLimits(t *testing.T) {
 	info, err := sb.Info(t.Context())
 	require.NoError(t, err)
 	assert.WithinDuration(t, time.Now().Add(time.Hour), info.Expires, time.Minute)
-	sb = limitedBy(t, c, compute.CreateSandboxOptions{}, local.Limits{OutputBytes: -1})
+	sb = limited(t, c, compute.CreateSandboxOptions{}, local.Limits{OutputBytes: -1})
 	assert.Empty(t, run(t, sb, "echo more than ten bytes").Limit)
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
@@ -72,12 +73,18 @@ func (s *Sandbox) Info(ctx context.Context) (*compute.SandboxInfo, error) {
 	if err := ended(ctx, op, s.id); err != nil {
 		return nil, err
 	}
-	m, err := s.p.load(op, s.id)
-	if err != nil {
-		return nil, err
+	for {
+		m, err := s.p.load(op, s.id)
+		if err != nil {
+			return nil, err
+		}
+		s.adopt(m)
+		info, err := s.info(ctx, op, m)
+		if err != nil || info.Status != compute.StatusFailed || !s.p.changing(m) {
+			return info, err
+		}
+		time.Sleep(lookSoon) // it is being suspended, perhaps
 	}
-	s.adopt(m)
-	return s.info(ctx, op, m)
 }
 
 // info describes what m is about, asking its machine for a sign of life.

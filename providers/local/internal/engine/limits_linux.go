@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -105,6 +106,18 @@ func (l *launcher) prepareLimits() error {
 	}
 	l.limits.groups = groups
 	return l.limits.open()
+}
+
+// protect lets init have its commands go first when the sandbox is out of
+// memory. Where that cannot be had, init may be the one to go, and the sandbox
+// with it.
+func (ls *limits) protect(pid int) {
+	if !ls.group("memory") {
+		return
+	}
+	if f, err := os.OpenFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), os.O_WRONLY, 0); err == nil {
+		ls.add(wire.ScoreFile, f)
+	}
 }
 
 // join moves init into its cgroups while it comes up, which takes the kernel a

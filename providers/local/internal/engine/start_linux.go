@@ -130,6 +130,7 @@ func (l *launcher) launch(ctx context.Context) error {
 	if err := cmp.Or(forked, err); err != nil {
 		return err
 	}
+	l.limits.protect(l.proc.Pid)
 	joined := l.limits.join(l.proc.Pid)
 	stop := context.AfterFunc(ctx, func() { _ = ours.SetDeadline(time.Unix(1, 0)) })
 	defer stop()

@@ -22,7 +22,6 @@ type limiter struct {
 	config *wire.LimitsConfig
 	files  map[string]*os.File
 	born   int64 // of CLOCK_BOOTTIME
-	score  *os.File
 	shm    *os.File
 	own    []*os.File // directories of what the sandbox has written, the present one first
 
@@ -65,15 +64,10 @@ func (l *limiter) take(files []*os.File) ([]*os.File, error) {
 
 // prepare takes hold of what is needed later, and sets the limits that init
 // and commands share.
-func (l *limiter) prepare() (err error) {
+func (l *limiter) prepare() error {
 	if l.config.Memory > 0 || l.config.MemoryGroup > 0 {
 		spool.Bound(max(l.config.Memory, l.config.MemoryGroup) / 4)
 		if err := l.holdShm(); err != nil {
-			return err
-		}
-	}
-	if l.config.MemoryGroup > 0 {
-		if l.score, err = os.OpenFile("/proc/self/oom_score_adj", os.O_WRONLY, 0); err != nil {
 			return err
 		}
 	}
@@ -108,11 +102,12 @@ const lightest = "500"
 // offer has what is forked until the function is called go before init when
 // the sandbox is out of memory. The kernel copies the score when it forks.
 func (l *limiter) offer() func() {
-	if l.score == nil {
+	score := l.files[wire.ScoreFile]
+	if score == nil {
 		return func() {}
 	}
-	_, _ = l.score.WriteAt([]byte(lightest), 0)
-	return func() { _, _ = l.score.WriteAt([]byte("0"), 0) }
+	_, _ = score.WriteAt([]byte(lightest), 0)
+	return func() { _, _ = score.WriteAt([]byte("0"), 0) }
 }
 
 // confine sets the limits that commands have and init has not. A command may

@@ -31,6 +31,7 @@ const (
 	OOMFile     = "oom"     // has a line "oom_kill N"
 	MemoryFile  = "memory"  // has the bytes of memory in use
 	ForksFile   = "forks"   // has a line "max N": how often a process was refused
+	ScoreFile   = "score"   // to be written: how soon what init starts is killed for want of memory
 	CPUTimeFile = "cputime" // has nanoseconds, or a line "usage_usec N"
 )
 
