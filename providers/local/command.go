@@ -39,7 +39,9 @@ func (s *Sandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*comput
 	if exit.Signal != 0 {
 		res.ExitCode, res.Signal = 128+exit.Signal, compute.Signal(exit.Signal)
 	}
-	err = s.judge(ctx, op, &x, res, err)
+	if err = s.judge(ctx, op, &x, res, err); err != nil {
+		res.Limit = "" // it was killed for another reason
+	}
 	x.out.Close(res)
 	res.Truncated = res.Truncated || res.Limit == compute.LimitOutput
 	if err != nil && ctx.Err() == nil && x.err() == nil && !errors.Is(err, compute.ErrUnavailable) {

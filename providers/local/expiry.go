@@ -125,6 +125,7 @@ func (p *Provider) buried(m *meta) bool {
 	if p.over(m) == "" {
 		return false
 	}
+	p.closeURLs(m.ID)
 	ctx, cancel := providers.Cleanup(context.Background())
 	defer cancel()
 	// The sandbox is gone for the caller, whatever keeps its files; sweep

@@ -22,7 +22,7 @@ func freeDisk(dir string) int64 {
 	if unix.Statfs(dir, &st) != nil || st.Bsize <= 0 {
 		return 0
 	}
-	return bounded(st.Bavail * uint64(st.Bsize)) //nolint:unconvert // its type depends on the processor
+	return bounded(st.Bavail * uint64(st.Bsize))
 }
 
-func bounded(n uint64) int64 { return int64(min(n, math.MaxInt64)) } //nolint:gosec // it is bounded
+func bounded(n uint64) int64 { return int64(min(n, math.MaxInt64)) }

@@ -175,7 +175,7 @@ func missing(what string, err error) error {
 func (g group) write(l Limits) error {
 	var errs []error
 	set := func(name, value string) {
-		errs = append(errs, os.WriteFile(filepath.Join(g.Dir, name), []byte(value), 0o644)) //nolint:gosec // the kernel's file
+		errs = append(errs, os.WriteFile(filepath.Join(g.Dir, name), []byte(value), 0o644))
 	}
 	bytes := strconv.FormatInt(l.Memory, 10)
 	if g.has("memory") && g.V2 {
@@ -219,7 +219,7 @@ func makeGroups(dir string, groups []group, l Limits) error {
 		return err
 	}
 	for _, g := range groups {
-		if err := os.Mkdir(g.Dir, 0o755); err != nil { //nolint:gosec // as all cgroups
+		if err := os.Mkdir(g.Dir, 0o755); err != nil {
 			return &UnavailableError{Facility: "making a cgroup", Err: err}
 		}
 		if err := g.write(l); err != nil {
@@ -241,7 +241,7 @@ func readGroups(dir string) []group {
 // join moves a process into the groups.
 func join(groups []group, pid int) error {
 	for _, g := range groups {
-		if err := os.WriteFile(filepath.Join(g.Dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644); err != nil { //nolint:gosec // the kernel's file
+		if err := os.WriteFile(filepath.Join(g.Dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644); err != nil {
 			return &UnavailableError{Facility: "moving a process to a cgroup", Err: err}
 		}
 	}
@@ -256,7 +256,7 @@ func removeGroups(dir string) error {
 			continue // the directory was moved: better one too many
 		}
 		err := os.Remove(g.Dir)
-		for wait := time.Millisecond; errors.Is(err, unix.EBUSY) && wait < grace/10; wait *= 2 {
+		for wait := time.Millisecond; errors.Is(err, unix.EBUSY) && wait < grace/2; wait *= 2 {
 			time.Sleep(wait)
 			sweep()
 			err = os.Remove(g.Dir)

@@ -189,7 +189,7 @@ func (ls *limits) group(controller string) bool {
 func (l *launcher) limitsConfig() wire.LimitsConfig {
 	s := l.spec.Limits
 	c := wire.LimitsConfig{
-		Files: l.limits.names, Processes: uint64(max(s.Processes, 0)), OpenFiles: uint64(max(s.OpenFiles, 0)), //nolint:gosec // not negative
+		Files: l.limits.names, Processes: uint64(max(s.Processes, 0)), OpenFiles: uint64(max(s.OpenFiles, 0)),
 		Disk: s.Disk, Inodes: s.Inodes, Earlier: s.Earlier,
 		Deadline: int64(s.Deadline), Idle: int64(s.Idle), CommandTime: int64(s.CommandTime), Output: s.Output,
 	}

@@ -103,12 +103,12 @@ func (s *spent) walk(fd int, max int64, depth int) error {
 func (s *spent) entry(fd int, name string, max int64, depth int) error {
 	var st unix.Stat_t
 	if unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
-		return nil // it is gone
+		return nil //nolint:nilerr // it is gone
 	}
 	// A file of several names is counted a part with each.
 	links := int64(1)
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink > 1 {
-		links = int64(st.Nlink) //nolint:gosec,unconvert // its type depends on the processor
+		links = int64(st.Nlink) //nolint:unconvert // its type depends on the processor
 	}
 	s.bytes += st.Blocks * 512 / links
 	if s.files++; s.files > max || depth > maxDepth {
@@ -186,8 +186,8 @@ func (d *disk) due(l *limiter) bool {
 	if unix.Fstatfs(rawFd(l.own[0]), &now) != nil {
 		return true
 	}
-	blocks := int64(d.free.Bfree-now.Bfree) * now.Bsize //nolint:gosec // negative if room was made
-	files := int64(d.free.Ffree - now.Ffree)            //nolint:gosec // as above
+	blocks := int64(d.free.Bfree-now.Bfree) * now.Bsize
+	files := int64(d.free.Ffree - now.Ffree)
 	return blocks > (l.config.Disk-d.last.bytes)/2 || files > (l.config.Inodes-d.last.files)/2
 }
 

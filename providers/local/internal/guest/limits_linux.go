@@ -25,6 +25,8 @@ type limiter struct {
 	shm    *os.File
 	own    []*os.File // directories of what the sandbox has written, the present one first
 
+	kills, forks atomic.Int64 // for want of memory, and refused: those that were reported
+
 	life   life
 	events events
 	disk   disk
@@ -41,7 +43,6 @@ type bounds struct {
 	limit   atomic.Pointer[string]
 	spared  atomic.Bool  // somebody asked for its end
 	kills   int64        // for want of memory in the sandbox, when it started
-	forks   int64        // refused in the sandbox, when it started
 	output  atomic.Int64 // bytes written so far, by a background process
 	timer   *time.Timer
 }
@@ -138,7 +139,7 @@ func (l *limiter) bind() *bounds {
 	if !l.bounded() {
 		return nil
 	}
-	return &bounds{limiter: l, kills: l.counter(wire.OOMFile, "oom_kill"), forks: l.counter(wire.ForksFile, "max")}
+	return &bounds{limiter: l, kills: l.counter(wire.OOMFile, "oom_kill")}
 }
 
 // follow watches a command that has started.
@@ -160,7 +161,7 @@ func (l *limiter) follow(c *child) {
 		if b.timer != nil {
 			b.timer.Stop()
 		}
-		l.report(b)
+		l.report()
 		l.mu.Lock()
 		delete(l.running, c)
 		l.mu.Unlock()
@@ -168,12 +169,13 @@ func (l *limiter) follow(c *child) {
 	}()
 }
 
-// report tells of limits that were in the command's way.
-func (l *limiter) report(b *bounds) {
-	if limit := b.limit.Load(); limit != nil && *limit == wire.LimitMemory && l.config.MemoryGroup > 0 {
-		l.events.emit("a command was killed: memory limit exceeded")
+// report tells, when a command has ended, of the limits of the kernel's that
+// were exceeded since another did.
+func (l *limiter) report() {
+	if now := l.counter(wire.OOMFile, "oom_kill"); l.kills.Swap(now) < now {
+		l.events.emit("processes were killed: memory limit exceeded")
 	}
-	if now := l.counter(wire.ForksFile, "max"); now > b.forks {
+	if now := l.counter(wire.ForksFile, "max"); l.forks.Swap(now) < now {
 		l.events.emit("processes were refused: the limit of " + strconv.FormatUint(l.config.Processes, 10) + " is reached")
 	}
 }

@@ -126,5 +126,5 @@ func (l *limiter) shmUsed() int64 {
 	if unix.Fstatfs(rawFd(shm), &st) != nil {
 		return 0
 	}
-	return int64(st.Blocks-st.Bfree) * st.Bsize //nolint:gosec // a tmpfs of ours is small
+	return int64(st.Blocks-st.Bfree) * st.Bsize
 }
