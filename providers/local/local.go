@@ -26,12 +26,42 @@
 // made by an ordinary user has root only, and sees this machine's programs as
 // nobody's: it can add to /usr, and not change what is there.
 //
-// # What is not limited
+// # Limits
 //
-// A sandbox may have 4096 processes and threads. It can use all of this
-// machine's memory, processor time and disk that this program could. It shares
-// the kernel: a flaw in the kernel that the filter on system calls leaves in
-// reach is a way out.
+// A sandbox may have 4096 processes and threads. If nothing else is asked for,
+// it can use all of this machine's memory, processor time and disk that this
+// program could. [compute.Resources], [Options] and [Config.Defaults] bound
+// that:
+//
+//   - MemoryMiB, 32 at least, by a cgroup where this program can make one: as
+//     root, or in a cgroup that is delegated to its user. The kernel then kills
+//     the processes that use most, and the Result names [compute.LimitMemory].
+//     Elsewhere each process is refused more memory than that
+//     (RLIMIT_DATA), and the sandbox's init, which looks every 50 ms,
+//     kills the command that uses most when all together use more.
+//   - CPUs by a cgroup only.
+//   - DiskMiB and [Limits].Files by init, which looks every 50 ms and counts
+//     when that may have become too much, at least twice a second while
+//     anything runs. It kills all commands when more is used; until they free
+//     some, the sandbox's files cannot be written to from outside. For a moment
+//     more can be used than the limit. Files that were deleted but are still
+//     open are not counted. No single file can be larger. What is in /dev/shm
+//     is memory: 256 MiB, or half of MemoryMiB if that is less.
+//   - [Limits].Processes by a cgroup where there can be one, and by RLIMIT_NPROC.
+//
+// When something is killed, or was refused a process, [compute.Events] says so.
+//
+// A Lifetime is kept by init, so that the sandbox ends whether or not a program
+// looks after it; its files are removed by whoever looks next. It goes on while
+// the sandbox is suspended. It is measured on a clock that nobody sets, and
+// only after this machine was started anew on the wall's. For an IdleTimeout,
+// use is every operation but those that look (Info, Usage, Events, listing and
+// waiting for processes) and every command that runs, in the background too;
+// what a command has left running is none, nor is a connection once it is made.
+// A suspended sandbox is not used.
+//
+// A sandbox shares the kernel: a flaw in the kernel that the filter on system
+// calls leaves in reach is a way out.
 //
 // # Snapshots
 //
@@ -49,6 +79,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
@@ -114,6 +145,18 @@ type Config struct {
 	// Images is where [compute.CreateSandboxOptions.Image] and the base [Image]
 	// are found; nil is nowhere.
 	Images ImageSource
+
+	// Defaults are for the sandboxes whose options do not say.
+	Defaults Defaults
+}
+
+// Defaults are what sandboxes may use that do not say. The zero value bounds
+// nothing beyond what the package comment says.
+type Defaults struct {
+	Resources   compute.Resources
+	Lifetime    time.Duration
+	IdleTimeout time.Duration
+	Limits      Limits
 }
 
 // Provider implements [compute.Compute]. Close it with [compute.Close].
@@ -121,6 +164,7 @@ type Provider struct {
 	providers.Unimplemented // templates
 
 	isolation Isolation
+	limits    Defaults
 	state     *state
 	images    ImageSource
 	base      Base
@@ -141,7 +185,7 @@ type Provider struct {
 // missing if not. It also removes what programs that were killed have left
 // half made.
 func New(cfg Config) (*Provider, error) {
-	p := &Provider{isolation: cmp.Or(cfg.Isolation, Namespaces), urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
+	p := &Provider{isolation: cmp.Or(cfg.Isolation, Namespaces), limits: cfg.Defaults, urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
 	switch p.isolation {
 	case Namespaces:
 	case None:

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
@@ -22,6 +23,8 @@ type Sandbox struct {
 	id   string
 	user string
 	run  atomic.Pointer[running]
+
+	maxOutput int64 // bytes that a command may print; 0 is any number
 }
 
 // running is the machine that a handle knows of. Another program, or another
@@ -71,18 +74,24 @@ func (s *Sandbox) Info(ctx context.Context) (*compute.SandboxInfo, error) {
 	if err := ended(ctx, op, s.id); err != nil {
 		return nil, err
 	}
-	m, err := s.p.load(op, s.id)
-	if err != nil {
-		return nil, err
+	for {
+		m, err := s.p.load(op, s.id)
+		if err != nil {
+			return nil, err
+		}
+		s.adopt(m)
+		info, err := s.info(ctx, op, m)
+		if err != nil || info.Status != compute.StatusFailed || !s.p.changing(m) {
+			return info, err
+		}
+		time.Sleep(lookSoon) // it is being suspended, perhaps
 	}
-	s.adopt(m)
-	return s.info(ctx, op, m)
 }
 
 // info describes what m is about, asking its machine for a sign of life.
 func (s *Sandbox) info(ctx context.Context, op string, m *meta) (*compute.SandboxInfo, error) {
 	info := &compute.SandboxInfo{ID: m.ID, Name: m.Name, Provider: name, Status: compute.StatusRunning,
-		Created: m.Created, Metadata: maps.Clone(m.Metadata)}
+		Created: m.Created, Expires: m.Limits.Expires.wall(), Metadata: maps.Clone(m.Metadata)}
 	if m.Suspended {
 		info.Status = compute.StatusSuspended
 		return info, nil
@@ -226,6 +235,7 @@ func (s *Sandbox) halt(ctx context.Context, m *meta) error {
 	if r.run == "" {
 		return nil
 	}
+	s.sleep(ctx, m, r)
 	if err := r.Shutdown(ctx); err != nil && !errors.Is(err, engine.ErrGone) {
 		return err
 	}

@@ -241,11 +241,14 @@ func (p *Provider) load(op, id string) (*meta, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, providers.NotFound(op, name, id)
 	}
+	if err == nil && p.buried(m) {
+		return nil, providers.NotFound(op, name, id)
+	}
 	return m, p.outside(op, id, err)
 }
 
 func (p *Provider) handle(m *meta) *Sandbox {
-	s := &Sandbox{p: p, id: m.ID, user: cmp.Or(m.User, m.Start.User)}
+	s := &Sandbox{p: p, id: m.ID, user: cmp.Or(m.User, m.Start.User), maxOutput: m.Limits.Output}
 	s.adopt(m)
 	return s
 }
@@ -381,6 +384,9 @@ func (p *Provider) sweep(ctx context.Context) error {
 		return err
 	}
 	for _, id := range ids {
+		if m, err := p.state.loadBox(id); err == nil && p.buried(m) {
+			continue
+		}
 		if p.state.hasBox(id) || !validID(id, boxPrefix) {
 			continue
 		}

@@ -49,7 +49,10 @@ func (b *Box) Ping(ctx context.Context) error {
 func (b *Box) Shutdown(ctx context.Context) error {
 	err := endInit(ctx, b.dir)
 	sweep()
-	return err
+	if err != nil {
+		return err
+	}
+	return b.Release()
 }
 
 // Freeze stops all processes of the sandbox until Thaw. Operations that would
@@ -210,7 +213,7 @@ func (c *call) failed(err error) error {
 
 var sentinels = map[string]error{
 	wire.CodeDir: ErrDir, wire.CodeNotFound: ErrNotFound, wire.CodeNotExec: ErrNotExecutable,
-	wire.CodeUser: ErrUser, wire.CodeNoProcess: ErrNoProcess, wire.CodeLimit: ErrLimit, wire.CodeVersion: ErrVersion,
+	wire.CodeUser: ErrUser, wire.CodeNoProcess: ErrNoProcess, wire.CodeLimit: ErrLimit, wire.CodeVersion: ErrVersion, wire.CodeOver: ErrGone,
 }
 
 func typedError(f wire.Fault) error {

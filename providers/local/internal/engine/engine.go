@@ -109,6 +109,9 @@ type Command struct {
 	// KeepStdin gives a background process a standard input that
 	// WriteStdin writes to.
 	KeepStdin bool
+	// MaxOutput is how many bytes a command in the foreground may print, on
+	// both outputs together, before it is killed; 0 is any number.
+	MaxOutput int64
 	// Terminal gives a background process a terminal of that size.
 	Terminal *Size
 }
@@ -120,7 +123,8 @@ type Exit struct {
 	Duration time.Duration
 	User     time.Duration // CPU time, with children that were waited for
 	System   time.Duration
-	MaxRSS   int64 // bytes
+	MaxRSS   int64  // bytes
+	Limit    string // for which it was killed, if it was
 }
 
 // A Process describes a background process.

@@ -36,7 +36,7 @@ func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
 		return Exit{}, err
 	}
 	defer c.close()
-	r := run{call: c}
+	r := run{call: c, budget: budget{limit: cmd.MaxOutput}}
 	defer func() { wire.CloseAll(files) }()
 	if cmd.Stdin != nil {
 		r.feed(files[0], cmd.Stdin)
@@ -47,7 +47,7 @@ func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
 	r.pump(files[1], stderr, &r.owed[1])
 	exit, err := r.wait(ctx)
 	r.drain(files)
-	return exit, errors.Join(err, r.writeErr)
+	return r.budget.judge(exit), errors.Join(err, r.writeErr)
 }
 
 // outputs returns the command's writers. If they are the same, its writes
@@ -115,6 +115,7 @@ func (s Size) wire() wire.Size {
 // A run is a command under way.
 type run struct {
 	call     *call
+	budget   budget
 	pumps    sync.WaitGroup
 	exited   atomic.Int64 // when, in Unix nanoseconds
 	owed     [2]atomic.Int64
@@ -153,7 +154,7 @@ func (r *run) pump(f *os.File, w io.Writer, owed *atomic.Int64) {
 				n, err = readNow(f, buffer[:])
 			}
 			if n > 0 {
-				w = r.write(w, buffer[:n])
+				w = r.write(w, buffer[:r.budget.take(n, r.call)])
 			}
 			if after {
 				owed.Add(-int64(n))
@@ -263,7 +264,7 @@ func pending(f *os.File) (n int64) {
 
 func exitOf(e wire.Exit) Exit {
 	exit := Exit{
-		Code: e.Code, Signal: e.Signal, MaxRSS: e.MaxRSS,
+		Code: e.Code, Signal: e.Signal, MaxRSS: e.MaxRSS, Limit: e.Limit,
 		Duration: time.Duration(e.Duration), User: time.Duration(e.User), System: time.Duration(e.System),
 	}
 	if e.Signal != 0 {
@@ -281,6 +282,8 @@ type Terminal struct {
 	done chan struct{}
 	exit Exit
 	err  error
+
+	budget budget
 }
 
 // lateMax is more than the kernel keeps of what is printed on a terminal.
@@ -294,7 +297,7 @@ func (b *Box) Terminal(ctx context.Context, cmd Command, size Size) (*Terminal, 
 	if err != nil {
 		return nil, err
 	}
-	t := &Terminal{call: c, file: files[0], done: make(chan struct{})}
+	t := &Terminal{call: c, file: files[0], done: make(chan struct{}), budget: budget{limit: cmd.MaxOutput}}
 	go func() {
 		defer close(t.done)
 		t.exit, t.err = (&run{call: c}).wait(ctx)
@@ -311,6 +314,7 @@ func (t *Terminal) Read(p []byte) (int, error) {
 		n, err = readNow(t.file, p) // what was printed before the end
 		t.late += n
 	}
+	n = t.budget.take(n, t.call)
 	if err != nil && !errors.Is(err, os.ErrClosed) {
 		err = io.EOF // EIO: nothing has the terminal open
 	}
@@ -328,7 +332,7 @@ func (t *Terminal) Resize(size Size) error {
 // Wait returns when the command has ended.
 func (t *Terminal) Wait() (Exit, error) {
 	<-t.done
-	return t.exit, t.err
+	return t.budget.judge(t.exit), t.err
 }
 
 // Close kills what still runs on the terminal and gives it back.

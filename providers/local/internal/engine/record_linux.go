@@ -100,6 +100,9 @@ func Destroy(ctx context.Context, dir string) error {
 		return err
 	}
 	sweep()
+	if err := removeGroups(dir); err != nil {
+		return err
+	}
 	return removeDir(dir)
 }
 
@@ -114,6 +117,9 @@ func looksOurs(dir string) error {
 		switch e.Name() {
 		case fsName, socketName, recordName, recordName + ".new":
 		default:
+			if ours(e.Name()) {
+				continue
+			}
 			return fmt.Errorf("%s is not the directory of a sandbox: it holds %q", dir, e.Name())
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -82,6 +83,9 @@ func (s Spec) resolve() (Spec, error) {
 	if len(s.Hostname) > 64 || strings.ContainsAny(s.Hostname, "\x00\n /") {
 		return s, fmt.Errorf("hostname %q is not one", s.Hostname)
 	}
+	if s.Limits.Processes > 0 {
+		s.MaxProcesses = s.Limits.Processes + initThreads
+	}
 	if s.MaxProcesses <= 0 {
 		s.MaxProcesses = defaultMaxProcesses
 	}
@@ -96,6 +100,7 @@ type launcher struct {
 	made     bool // the directory is ours
 	listener *os.File
 	proc     *os.Process
+	limits   limits
 }
 
 // launch has init come up while it prepares what init will need: each takes
@@ -118,15 +123,18 @@ func (l *launcher) launch(ctx context.Context) error {
 	})
 	err = l.prepare()
 	forking.Wait()
+	defer l.limits.close()
 	if l.listener != nil {
 		defer l.listener.Close()
 	}
 	if err := cmp.Or(forked, err); err != nil {
 		return err
 	}
+	l.limits.protect(l.proc.Pid)
+	joined := l.limits.join(l.proc.Pid)
 	stop := context.AfterFunc(ctx, func() { _ = ours.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if err := l.converse(ours); err != nil {
+	if err := l.converse(ours, joined); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -148,8 +156,10 @@ func (l *launcher) prepare() (err error) {
 	if err := l.makeDirs(); err != nil {
 		return err
 	}
-	l.listener, err = listen(filepath.Join(l.spec.Dir, socketName))
-	return err
+	if l.listener, err = listen(filepath.Join(l.spec.Dir, socketName)); err != nil {
+		return err
+	}
+	return l.prepareLimits()
 }
 
 // makeDirs makes an upper and a work directory for each overlay.
@@ -194,7 +204,8 @@ func (l *launcher) fork(program string, control *os.File) error {
 
 // converse tells init what to become, hears that it has, and lets it stay.
 // Until then init ends with this program, so the record may come late.
-func (l *launcher) converse(control wire.Conn) error {
+func (l *launcher) converse(control wire.Conn, joined func() error) error {
+	defer joined() //nolint:errcheck // what comes before it has failed
 	config := l.config()
 	mounts, err := l.mounts(config)
 	defer closeFds(mounts)
@@ -202,7 +213,7 @@ func (l *launcher) converse(control wire.Conn) error {
 		return err
 	}
 	// The listener comes first: guest.runInit expects it there.
-	files := append([]int{int(l.listener.Fd())}, mounts...)
+	files := slices.Concat([]int{int(l.listener.Fd())}, l.limits.fds(), mounts)
 	if err := control.Send(config, files...); err != nil {
 		return explainSilence(err)
 	}
@@ -210,6 +221,9 @@ func (l *launcher) converse(control wire.Conn) error {
 		return err
 	}
 	if err := heard(control); err != nil {
+		return err
+	}
+	if err := joined(); err != nil {
 		return err
 	}
 	return control.Send(&wire.Reply{})
@@ -240,6 +254,7 @@ func (l *launcher) config() *wire.Config {
 		Ranged:   l.ids.ranged(),
 		MaxProcs: uint64(l.spec.MaxProcesses),
 		Base:     wire.BaseConfig{Dir: l.spec.Base.Dir},
+		Limits:   l.limitsConfig(),
 	}
 }
 
@@ -289,6 +304,9 @@ func (l *launcher) undo() error {
 	}
 	if !l.made {
 		return nil
+	}
+	if err := removeGroups(l.spec.Dir); err != nil {
+		return err
 	}
 	return removeDir(l.spec.Dir)
 }

@@ -131,7 +131,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 func (s *server) tarIn(c wire.Conn, r *wire.Request) {
 	s.gate.enter()
 	defer s.gate.leave()
-	in := &frameReader{conn: c}
+	in := &frameReader{conn: c, room: s.limits.room}
 	err := s.root.unpack(r.Path, in)
 	if err == nil {
 		_, err = io.Copy(io.Discard, in) // padding after the archive
@@ -143,6 +143,7 @@ type frameReader struct {
 	conn wire.Conn
 	rest []byte
 	done bool
+	room func() error // nil if there always is
 }
 
 func (r *frameReader) Read(p []byte) (int, error) {
@@ -154,6 +155,11 @@ func (r *frameReader) Read(p []byte) (int, error) {
 		wire.CloseAll(files)
 		if err != nil {
 			return 0, unexpectedEOF(err)
+		}
+		if r.room != nil {
+			if err := r.room(); err != nil {
+				return 0, err
+			}
 		}
 		r.rest, r.done = data, kind != wire.KindData
 		if r.done {

@@ -89,6 +89,7 @@ func exitOf(ch *child) wire.Exit {
 		User:     ch.rusage.Utime.Nano(),
 		System:   ch.rusage.Stime.Nano(),
 		MaxRSS:   ch.rusage.Maxrss << 10,
+		Limit:    ch.bounds.verdict(ch.status),
 	}
 	if ch.status.Signaled() {
 		e.Signal = int(ch.status.Signal())

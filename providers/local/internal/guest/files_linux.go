@@ -54,6 +54,10 @@ func (s *server) write(c wire.Conn, r *wire.Request) {
 	}
 	s.gate.enter()
 	defer s.gate.leave()
+	if err := s.limits.fits(w.file); err != nil {
+		reply(c, &os.PathError{Op: "write", Path: r.Path, Err: err})
+		return
+	}
 	reply(c, w.commit(commit.Mode))
 }
 

@@ -50,7 +50,7 @@ func runInit() int {
 	if err != nil {
 		return 2
 	}
-	// The listening socket comes first, then mounts.
+	// The listening socket comes first, then what limits need, then mounts.
 	var config wire.Config
 	files, err := control.Receive(&config, wire.MaxRequest)
 	if err != nil || len(files) == 0 {
@@ -109,20 +109,25 @@ func (s step) do() error {
 // prepare does everything that needs the privileges which init then drops.
 func prepare(config *wire.Config, listener *os.File, mounts []*os.File) (*server, error) {
 	s := newServer(config)
+	mounts, err := s.limits.take(mounts)
+	if err != nil {
+		return nil, err
+	}
 	unix.Umask(0o022) // the host program's own is its own matter
 	steps := []step{
 		{"closing inherited files", closeInherited},
 		{"preparing", func() error {
 			return parallel(
-				step{"assembling the root", func() error { return assembleRoot(config, mounts) }}.do,
+				step{"assembling the root", func() error { return assembleRoot(config, mounts, s.limits.hold) }}.do,
 				step{"bringing up the loopback interface", loopbackUp}.do,
 			)
 		}},
 		{"opening devices", s.openDevices},
 		{"naming the sandbox", func() error { return s.root.setHostname(config) }},
 		{"making the working directory", func() error { return s.root.makeWorkDir(config.Base.Dir) }},
-		{"preparing the spawner", func() (err error) { s.spawner, err = newSpawner(); return err }},
+		{"preparing the spawner", func() (err error) { s.spawner, err = newSpawner(s.limits); return err }},
 		{"setting limits", func() error { return setLimits(config.MaxProcs) }},
+		{"limiting", s.limits.prepare},
 		{"shielding init", shield},
 		{"installing the seccomp filter", seccomp.Install},
 		{"listening", func() error { return s.listen(listener) }},

@@ -142,6 +142,7 @@ func (p *process) collect(sp *spool.Spool, f *os.File) {
 	for {
 		n, err := f.Read(buf)
 		_, _ = sp.Write(buf[:n])
+		p.bounds.wrote(p.child, n)
 		if err != nil {
 			sp.Close()
 			return
@@ -293,6 +294,7 @@ func (s *server) signal(c wire.Conn, r *wire.Request) {
 
 func (s *server) kill(c wire.Conn, r *wire.Request) {
 	s.withProcess(c, r, func(p *process) {
+		p.bounds.spare()
 		err := killTree(p.mark.inode)
 		if err == nil {
 			<-p.exited

@@ -31,6 +31,7 @@ func (r *reaper) register(c *child, start func() (int, error)) error {
 		return err
 	}
 	c.pid = pid
+	c.bounds.confine(pid)
 	r.children[pid] = c
 	select {
 	case r.wake <- struct{}{}:
@@ -69,6 +70,7 @@ func (r *reaper) reap() {
 		if c := r.children[pid]; c != nil {
 			delete(r.children, pid)
 			c.status, c.rusage, c.ended = status, usage, time.Now()
+			c.bounds.judge(status)
 			close(c.exited)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // assembleRoot builds the sandbox's file system and moves into it.
-func assembleRoot(config *wire.Config, mounts []*os.File) error {
+func assembleRoot(config *wire.Config, mounts []*os.File, hold func(*wire.Config) error) error {
 	sources, err := openSources(config, mounts)
 	if err != nil {
 		return err
@@ -23,6 +23,9 @@ func assembleRoot(config *wire.Config, mounts []*os.File) error {
 		return err
 	}
 	if err := placeSources(config, sources); err != nil {
+		return err
+	}
+	if err := hold(config); err != nil {
 		return err
 	}
 	// Most of the time goes into the overlays' own files on the disk.

@@ -23,10 +23,11 @@ type server struct {
 	root     *root
 	gate     gate
 	table    *table
+	limits   *limiter
 }
 
 func newServer(config *wire.Config) *server {
-	return &server{config: config, table: newTable()}
+	return &server{config: config, table: newTable(), limits: newLimiter(&config.Limits)}
 }
 
 // openDevices takes hold of what later operations need, before any command
@@ -126,6 +127,7 @@ func (s *server) handle(c wire.Conn) {
 		reply(c, &opError{code: wire.CodeBadRequest, err: errors.New("no such operation: " + r.Op)})
 		return
 	}
+	defer s.limits.use(r.Op)()
 	op(s, c, &r)
 }
 
@@ -165,6 +167,10 @@ var operations = map[string]func(*server, wire.Conn, *wire.Request){
 	wire.OpDial:      (*server).dial,
 	wire.OpFreeze:    (*server).freeze,
 	wire.OpThaw:      (*server).thaw,
+	wire.OpUsage:     (*server).usage,
+	wire.OpCPU:       (*server).cpu,
+	wire.OpExtend:    (*server).extend,
+	wire.OpWatch:     (*server).watch,
 }
 
 func (s *server) ping(c wire.Conn, _ *wire.Request) {

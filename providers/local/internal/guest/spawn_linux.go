@@ -27,6 +27,7 @@ var kept = map[uintptr]bool{
 // they detach themselves.
 type spawner struct {
 	reaper *reaper
+	limits *limiter
 	last   uintptr // the last capability there is
 }
 
@@ -39,11 +40,12 @@ type child struct {
 	status  syscall.WaitStatus
 	rusage  syscall.Rusage
 	ended   time.Time
+	bounds  *bounds // nil without limits
 }
 
-func newSpawner() (*spawner, error) {
+func newSpawner(limits *limiter) (*spawner, error) {
 	last, err := lastCapability()
-	return &spawner{reaper: newReaper(), last: last}, err
+	return &spawner{reaper: newReaper(), limits: limits, last: last}, err
 }
 
 // lastCapability returns the last one that there is to drop: by that
@@ -92,8 +94,11 @@ func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*chi
 	if err != nil {
 		return nil, fmt.Errorf("marking the command: %w", err)
 	}
-	c := &child{mark: mark, started: time.Now(), exited: make(chan struct{})}
-	fork := func() (int, error) { return syscall.ForkExec(path, argv, &attr) }
+	c := &child{mark: mark, started: time.Now(), exited: make(chan struct{}), bounds: s.limits.bind()}
+	fork := func() (int, error) {
+		defer s.limits.offer()()
+		return syscall.ForkExec(path, argv, &attr)
+	}
 	err = s.reaper.register(c, fork)
 	for wait := time.Millisecond; passes(err) && wait <= maxReapTime; wait *= 2 {
 		time.Sleep(wait)
@@ -103,6 +108,7 @@ func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*chi
 		mark.close()
 		return nil, err
 	}
+	s.limits.follow(c)
 	return c, nil
 }
 

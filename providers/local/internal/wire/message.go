@@ -122,7 +122,8 @@ type Exit struct {
 	Duration int64
 	User     int64
 	System   int64
-	MaxRSS   int64 // bytes
+	MaxRSS   int64  // bytes
+	Limit    string // for which it was killed, if it was
 }
 
 func (e *Exit) fields(c *codec) {
@@ -132,6 +133,7 @@ func (e *Exit) fields(c *codec) {
 	c.i64(&e.User)
 	c.i64(&e.System)
 	c.i64(&e.MaxRSS)
+	c.str(&e.Limit)
 }
 
 // A Process describes a background process.
@@ -192,6 +194,8 @@ type Reply struct {
 	Offset    int64
 	Entries   []Entry
 	Processes []Process
+	Usage     Usage
+	Event     Event
 }
 
 func (r *Reply) fields(c *codec) {
@@ -215,6 +219,8 @@ func (r *Reply) fields(c *codec) {
 		}
 		r.Processes[i].fields(c)
 	}
+	r.Usage.fields(c)
+	r.Event.fields(c)
 }
 
 // A Tree is one overlay of the sandbox's root: the upper and work directories

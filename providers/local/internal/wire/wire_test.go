@@ -11,11 +11,12 @@ var samples = []message{
 	&Request{Op: OpExec, Argv: []string{"a\x00b", "\xff", ""}, Env: []string{"A=b"}, Dir: "/d", User: "u:1", TTY: true,
 		Size: Size{24, 80}, Stdin: true, ID: "7", Stream: Stderr, Offset: -1 << 62, Follow: true, Signal: -3, Path: "p", To: "t",
 		Mode: 1<<32 - 1, Net: "tcp", Hold: true, EOF: true},
-	&Reply{Fault: Fault{CodeDir, 2, "text"}, PID: 5, ID: "x", Done: true, Exit: Exit{1, 2, 3, 4, 5, 6}, Offset: 9,
+	&Reply{Fault: Fault{CodeDir, 2, "text"}, PID: 5, ID: "x", Done: true, Exit: Exit{1, 2, 3, 4, 5, 6, "l"}, Offset: 9,
 		Entries:   []Entry{{Name: "n", Mode: 0o100644, Size: 1 << 60, MTime: -1, UID: 1, GID: 2, Link: "l"}, {}},
-		Processes: []Process{{ID: "1", PID: 2, Argv: []string{"x"}, Dir: "d", TTY: true, Started: 3, Done: true, Stdout: 4, Stderr: 5}}},
+		Processes: []Process{{ID: "1", PID: 2, Argv: []string{"x"}, Dir: "d", TTY: true, Started: 3, Done: true, Stdout: 4, Stderr: 5}},
+		Usage:     Usage{CPU: 1}, Event: Event{Text: "t"}},
 	&Config{Box: "b", Layers: []string{"l"}, Trees: []Tree{{"n", "t", "h"}}, Fds: true, Hostname: "h", Env: []string{"e"}, Ranged: true, MaxProcs: 1<<64 - 1,
-		Base: BaseConfig{Dir: "/w"}},
+		Base: BaseConfig{Dir: "/w"}, Limits: LimitsConfig{Memory: 1}},
 }
 
 func empty(m message) message { return reflect.New(reflect.TypeOf(m).Elem()).Interface().(message) }
