@@ -5,7 +5,7 @@
 // host name), a root made of this machine's programs under a layer of its own
 // that takes what it writes, few rights, and a filter on its system calls. It
 // sees no file of this machine beyond /usr and a few harmless ones of /etc, no
-// process, no environment, and has no network. One small init process in each
+// process, no environment, and has no network but what it was allowed. One small init process in each
 // serves commands, files and connections, and outlives the program that made
 // it: another program finds the sandbox by its ID in the same state directory.
 //
@@ -25,6 +25,24 @@
 // machine. A sandbox made by root has all users that its /etc/passwd names; one
 // made by an ordinary user has root only, and sees this machine's programs as
 // nobody's: it can add to /usr, and not change what is there.
+//
+// # Network
+//
+// A [compute.NetworkPolicy] lets a sandbox reach host names ("example.com",
+// "*.example.com" for those below it), addresses and CIDR blocks, each on one
+// port (":443") or all; "*" is all of the public Internet. There is TCP, and
+// names; nothing else leaves. Commands find an HTTP proxy in their environment
+// (HTTP_PROXY and its kin), which says why when it refuses. Programs that know
+// of no proxy can connect as if there were a network, if the kernel has
+// nf_tables, over IPv4: names have addresses in 198.18.0.0/15 there, and what
+// is not allowed is refused or reset.
+//
+// A policy is about the name that a program asks for, whatever it does with
+// the connection. Addresses that are not public are refused, whatever name
+// leads to them, unless the policy has the address or its block: loopback and
+// private networks, services of a cloud, this machine itself. A process of
+// this machine with few rights does the connecting for each sandbox that may
+// reach something, and ends with it.
 //
 // # What is not limited
 //
@@ -106,6 +124,14 @@ type Config struct {
 
 	// Isolation is how sandboxes are isolated; empty is [Namespaces].
 	Isolation Isolation
+
+	// Network is the policy of sandboxes that are made without one; nil allows
+	// nothing. See the package comment.
+	Network *compute.NetworkPolicy
+
+	// Resolver is the address ("host:port") of the DNS server that says what
+	// the host names of policies mean; empty is this machine's own way.
+	Resolver string
 }
 
 // Provider implements [compute.Compute]. Close it with [compute.Close].
@@ -113,6 +139,8 @@ type Provider struct {
 	providers.Unimplemented // templates
 
 	isolation Isolation
+	network   *compute.NetworkPolicy // the default
+	resolver  string
 	state     *state
 
 	mu     sync.Mutex
@@ -138,6 +166,10 @@ func New(cfg Config) (*Provider, error) {
 		}
 	default:
 		return nil, fail("open", "", compute.ErrInvalid, "unknown isolation %q", p.isolation)
+	}
+	p.network, p.resolver = cfg.Network, cfg.Resolver
+	if err := p.checkNetwork(); err != nil {
+		return nil, err
 	}
 	dir, err := stateDir(cfg.Dir)
 	if err != nil {

@@ -111,7 +111,7 @@ func looksOurs(dir string) error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case fsName, socketName, recordName, recordName + ".new":
+		case fsName, socketName, recordName, recordName + ".new", egressName:
 		default:
 			return fmt.Errorf("%s is not the directory of a sandbox: it holds %q", dir, e.Name())
 		}

@@ -50,7 +50,13 @@ func Start(ctx context.Context, spec Spec) (*Box, error) {
 	if err := l.launch(ctx); err != nil {
 		return nil, errors.Join(err, l.undo())
 	}
-	return &Box{dir: spec.Dir}, nil
+	b := &Box{dir: spec.Dir}
+	if len(spec.Network.Allow) > 0 {
+		if err := b.SetNetwork(ctx, spec.Network); err != nil {
+			return nil, errors.Join(err, l.undo())
+		}
+	}
+	return b, nil
 }
 
 // resolve fills in the defaults and makes paths absolute, since init has

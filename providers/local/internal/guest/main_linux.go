@@ -118,6 +118,7 @@ func prepare(config *wire.Config, listener *os.File, mounts []*os.File) (*server
 		}},
 		{"naming the sandbox", func() error { return setHostname(config) }},
 		{"opening devices", s.openDevices},
+		{"opening netfilter", func() error { s.gateway.netfilter = openNetfilter(); return nil }},
 		{"preparing the spawner", func() (err error) { s.spawner, err = newSpawner(); return err }},
 		{"setting limits", func() error { return setLimits(config.MaxProcs) }},
 		{"shielding init", shield},

@@ -23,6 +23,7 @@ type server struct {
 	root     *root
 	gate     gate
 	table    *table
+	gateway  gateway
 }
 
 func newServer(config *wire.Config) *server {
@@ -165,6 +166,7 @@ var operations = map[string]func(*server, wire.Conn, *wire.Request){
 	wire.OpDial:      (*server).dial,
 	wire.OpFreeze:    (*server).freeze,
 	wire.OpThaw:      (*server).thaw,
+	wire.OpNetwork:   (*server).network,
 }
 
 func (s *server) ping(c wire.Conn, _ *wire.Request) {
