@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	goodAge      = 30 * time.Second
+	goodAge      = 10 * time.Second
 	badAge       = 3 * time.Second
 	maxAnswers   = 4096 // names remembered
 	maxLookups   = 32   // at a time

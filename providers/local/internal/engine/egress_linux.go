@@ -25,7 +25,7 @@ const egressName = "egress"
 // connects for it, unless there is one; connections that are no longer allowed
 // are cut. If it fails, what was allowed before still is.
 func (b *Box) SetNetwork(ctx context.Context, n Network) error {
-	order := &wire.Egress{Allow: n.Allow, Resolver: n.Resolver, ID: filepath.Base(filepath.Dir(b.dir))}
+	order := b.order(n)
 	err := b.orderEgress(ctx, order)
 	if !errors.Is(err, ErrGone) {
 		return err
@@ -33,7 +33,27 @@ func (b *Box) SetNetwork(ctx context.Context, n Network) error {
 	if len(n.Allow) == 0 {
 		return b.Ping(ctx) // nothing leaves the sandbox without the process
 	}
-	return b.startEgress(ctx, order)
+	return b.startEgress(ctx, order, spawnEgress())
+}
+
+// withNetwork makes a sandbox that may reach something from the start. The
+// process that connects for it comes up while init does.
+func withNetwork(ctx context.Context, l *launcher) error {
+	if len(l.spec.Network.Allow) == 0 {
+		return l.launch(ctx)
+	}
+	spawned := make(chan *connector, 1)
+	go func() { spawned <- spawnEgress() }()
+	if err := l.launch(ctx); err != nil {
+		(<-spawned).end()
+		return err
+	}
+	b := &Box{dir: l.spec.Dir}
+	return b.startEgress(ctx, b.order(l.spec.Network), <-spawned)
+}
+
+func (b *Box) order(n Network) *wire.Egress {
+	return &wire.Egress{Allow: n.Allow, Resolver: n.Resolver, ID: filepath.Base(filepath.Dir(b.dir))}
 }
 
 // orderEgress tells the process that runs. It fails with ErrGone if none does.
@@ -76,8 +96,16 @@ func converseEgress(ctx context.Context, c wire.Conn, order *wire.Egress, files 
 	return nil
 }
 
-// startEgress starts the process, on sockets that init makes.
-func (b *Box) startEgress(ctx context.Context, order *wire.Egress) error {
+// startEgress sets the process to work, on sockets that init makes.
+func (b *Box) startEgress(ctx context.Context, order *wire.Egress, c *connector) (err error) {
+	defer func() {
+		if err != nil {
+			c.end()
+		}
+	}()
+	if c.err != nil {
+		return c.err
+	}
 	r, err := readRecord(b.dir)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrGone, err)
@@ -105,7 +133,12 @@ func (b *Box) startEgress(ctx context.Context, order *wire.Egress) error {
 	for _, s := range sockets {
 		files = append(files, int(s.Fd()))
 	}
-	return launchEgress(ctx, order, files)
+	defer c.control.Close()
+	if err := converseEgress(ctx, c.control, order, files...); err != nil {
+		return err
+	}
+	adopt(c.proc)
+	return nil
 }
 
 // networkSockets has init make the sockets where traffic arrives.
@@ -126,36 +159,47 @@ func (b *Box) networkSockets(ctx context.Context) ([]*os.File, error) {
 	return files, nil
 }
 
-func launchEgress(ctx context.Context, order *wire.Egress, files []int) error {
+// A connector is the process that connects for a sandbox, waiting for its
+// first orders. It ends with their socket.
+type connector struct {
+	control wire.Conn
+	proc    *os.Process
+	err     error // that it could not be started
+}
+
+func spawnEgress() *connector {
+	c := &connector{}
 	program, err := self()
 	if err != nil {
-		return err
+		return &connector{err: err}
 	}
 	ours, theirs, err := socketPair()
 	if err != nil {
-		return err
+		return &connector{err: err}
 	}
-	defer ours.Close()
+	defer theirs.Close()
+	c.control = ours
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err == nil {
+		defer null.Close()
+		c.proc, err = os.StartProcess(program, []string{egress.ProcessName}, &os.ProcAttr{
+			Dir: "/", Env: []string{}, Files: []*os.File{null, null, null, theirs}, Sys: egressAttributes(),
+		})
+	}
 	if err != nil {
-		_ = theirs.Close()
-		return err
+		_ = ours.Close()
+		c.err = fmt.Errorf("starting the process that connects for the sandbox: %w", err)
 	}
-	defer null.Close()
-	p, err := os.StartProcess(program, []string{egress.ProcessName}, &os.ProcAttr{
-		Dir: "/", Env: []string{}, Files: []*os.File{null, null, os.Stderr, theirs}, Sys: egressAttributes(),
-	})
-	_ = theirs.Close()
-	if err != nil {
-		return fmt.Errorf("starting the process that connects for the sandbox: %w", err)
+	return c
+}
+
+// end ends a process that was not set to work.
+func (c *connector) end() {
+	if c.proc != nil {
+		_ = c.control.Close()
+		_ = c.proc.Kill()
+		_, _ = c.proc.Wait()
 	}
-	if err := converseEgress(ctx, ours, order, files...); err != nil {
-		_ = p.Kill()
-		_, _ = p.Wait()
-		return err
-	}
-	adopt(p)
-	return nil
 }
 
 // egressID is a user and group that nobody else has: the one below those of

@@ -47,16 +47,10 @@ func Start(ctx context.Context, spec Spec) (*Box, error) {
 	}
 	sweep()
 	l := launcher{spec: spec, ids: ids}
-	if err := l.launch(ctx); err != nil {
+	if err := withNetwork(ctx, &l); err != nil {
 		return nil, errors.Join(err, l.undo())
 	}
-	b := &Box{dir: spec.Dir}
-	if len(spec.Network.Allow) > 0 {
-		if err := b.SetNetwork(ctx, spec.Network); err != nil {
-			return nil, errors.Join(err, l.undo())
-		}
-	}
-	return b, nil
+	return &Box{dir: spec.Dir}, nil
 }
 
 // resolve fills in the defaults and makes paths absolute, since init has

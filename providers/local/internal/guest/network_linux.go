@@ -145,15 +145,26 @@ func (r *root) nameServer() error {
 			return nil
 		}
 	}
-	w, err := r.create("/etc/resolv.conf")
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EISDIR) {
-		return nil // it is no file: the sandbox has its own ideas
+	err := r.replace("/etc/resolv.conf", resolvConf)
+	for _, own := range []error{syscall.EACCES, syscall.EINVAL, syscall.EISDIR, syscall.ENOENT, syscall.ENOTDIR, syscall.ELOOP} {
+		if errors.Is(err, own) {
+			return nil // a program has made something else of it: it wants no names
+		}
 	}
-	if err != nil {
+	return err
+}
+
+// replace puts a new file in the place of a name, whatever is there.
+func (r *root) replace(name, content string) (err error) {
+	w := &newFile{}
+	if w.dir, w.base, err = r.split(name); err != nil {
+		return err
+	}
+	if err := w.open(); err != nil {
 		return err
 	}
 	defer w.close()
-	if _, err := w.file.WriteString(resolvConf); err != nil {
+	if _, err := w.file.WriteString(content); err != nil {
 		return err
 	}
 	return w.commit(0o644)
