@@ -25,7 +25,7 @@ const egressName = "egress"
 // connects for it, unless there is one; connections that are no longer allowed
 // are cut. If it fails, what was allowed before still is.
 func (b *Box) SetNetwork(ctx context.Context, n Network) error {
-	order := b.order(n)
+	order := n.order()
 	err := b.orderEgress(ctx, order)
 	if !errors.Is(err, ErrGone) {
 		return err
@@ -49,12 +49,10 @@ func withNetwork(ctx context.Context, l *launcher) error {
 		return err
 	}
 	b := &Box{dir: l.spec.Dir}
-	return b.startEgress(ctx, b.order(l.spec.Network), <-spawned)
+	return b.startEgress(ctx, l.spec.Network.order(), <-spawned)
 }
 
-func (b *Box) order(n Network) *wire.Egress {
-	return &wire.Egress{Allow: n.Allow, Resolver: n.Resolver, ID: filepath.Base(filepath.Dir(b.dir))}
-}
+func (n Network) order() *wire.Egress { return &wire.Egress{Allow: n.Allow, Resolver: n.Resolver} }
 
 // orderEgress tells the process that runs. It fails with ErrGone if none does.
 func (b *Box) orderEgress(ctx context.Context, order *wire.Egress) error {

@@ -8,25 +8,17 @@ import "strconv"
 // first is there, because connections cannot be redirected.
 const OpNetwork = "network"
 
-// NetworkConfig says what the sandbox may reach. Init needs to know nothing at
-// the start: what is allowed is decided outside, and may change.
-type NetworkConfig struct{}
-
-func (n *NetworkConfig) fields(*codec) {}
-
 // Egress is what the process outside that connects for a sandbox is told. Its
 // first message brings the sockets of OpNetwork, and before them a descriptor
 // of init and the socket for later messages.
 type Egress struct {
 	Allow    []string // entries of a policy; empty is nothing
 	Resolver string   // host:port of the DNS server; empty is the host's own
-	ID       string   // of the sandbox, for people
 }
 
 func (e *Egress) fields(c *codec) {
 	c.strs(&e.Allow)
 	c.str(&e.Resolver)
-	c.str(&e.ID)
 }
 
 // ProxyPort is the port of the proxy on the loopback of a sandbox, unless a

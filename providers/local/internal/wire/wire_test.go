@@ -15,6 +15,7 @@ var samples = []message{
 		Entries:   []Entry{{Name: "n", Mode: 0o100644, Size: 1 << 60, MTime: -1, UID: 1, GID: 2, Link: "l"}, {}},
 		Processes: []Process{{ID: "1", PID: 2, Argv: []string{"x"}, Dir: "d", TTY: true, Started: 3, Done: true, Stdout: 4, Stderr: 5}}},
 	&Config{Box: "b", Layers: []string{"l"}, Trees: []Tree{{"n", "t", "h"}}, Fds: true, Hostname: "h", Env: []string{"e"}, Ranged: true, MaxProcs: 1<<64 - 1},
+	&Egress{Allow: []string{"a:1", "*"}, Resolver: "r:53"},
 }
 
 func empty(m message) message { return reflect.New(reflect.TypeOf(m).Elem()).Interface().(message) }
