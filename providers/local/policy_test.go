@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -36,6 +37,7 @@ import (
 type outside struct {
 	http, tls, echo int // ports
 	resolver        string
+	dir             string // the state directory of the provider
 
 	mu    sync.Mutex
 	names map[string][]string
@@ -168,6 +170,7 @@ func (o *outside) answer(m dnsmessage.Message) *dnsmessage.Message {
 func (o *outside) provider(t *testing.T, dir string) *local.Provider {
 	t.Helper()
 	newLocal(t, dir, local.Namespaces) // skips
+	o.dir = dir
 	p, err := local.New(local.Config{Dir: dir, Resolver: o.resolver})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
@@ -262,7 +265,7 @@ func TestPolicyByDefault(t *testing.T) {
 	assert.True(t, strings.HasSuffix(res.Stdout, "\n1\n"), "routes: %s", res.Stdout)
 	assert.Contains(t, talk(t, sb, outsideHost, o.echo), "cannot connect")
 	assert.Contains(t, talk(t, sb, "192.0.2.1", 80), "cannot connect")
-	assert.Empty(t, egressOf(t, sb.ID()), "no process is there for nothing")
+	assert.Empty(t, o.egressOf(t, sb.ID()), "no process is there for nothing")
 
 	p, err := local.New(local.Config{Dir: dir, Resolver: o.resolver, Network: allow("good.test", outsideHost)})
 	require.NoError(t, err)
@@ -297,7 +300,7 @@ func TestPolicyChanges(t *testing.T) {
 	}
 	cut, kept := hold("www.good.test"), hold("good.test")
 	require.Eventually(t, func() bool { return o.connections() == 2 }, 10*time.Second, 5*time.Millisecond)
-	before := egressOf(t, sb.ID())
+	before := o.egressOf(t, sb.ID())
 	require.Len(t, before, 1)
 	require.NoError(t, compute.SetNetworkPolicy(ctx, sb, allow("good.test", outsideHost)))
 	res, err := cut.Wait(ctx)
@@ -307,7 +310,7 @@ func TestPolicyChanges(t *testing.T) {
 	info, err := kept.Info(ctx)
 	require.NoError(t, err)
 	assert.True(t, info.Running, "what is still allowed goes on")
-	assert.Equal(t, before, egressOf(t, sb.ID()), "it is the same process")
+	assert.Equal(t, before, o.egressOf(t, sb.ID()), "it is the same process")
 	assert.NotContains(t, talk(t, sb, "www.good.test", o.echo), "got")
 
 	require.NoError(t, compute.SetNetworkPolicy(ctx, sb, nil))
@@ -352,7 +355,7 @@ func TestPolicyOutlivesTheProgram(t *testing.T) {
 	p := o.provider(t, dir)
 	ctx := t.Context()
 	sb := o.sandbox(t, p, "good.test", outsideHost)
-	before := egressOf(t, sb.ID())
+	before := o.egressOf(t, sb.ID())
 	require.Len(t, before, 1)
 
 	another := o.provider(t, dir) // in the same process, with nothing of the first's
@@ -381,7 +384,7 @@ func TestPolicySurvivesSuspension(t *testing.T) {
 	snap, err := p.CreateSnapshot(ctx, sb.ID(), nil)
 	require.NoError(t, err)
 	require.NoError(t, compute.Suspend(ctx, sb))
-	require.Eventually(t, func() bool { return len(egressOf(t, sb.ID())) == 0 }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(o.egressOf(t, sb.ID())) == 0 }, 10*time.Second, 5*time.Millisecond)
 	assert.ErrorIs(t, compute.SetNetworkPolicy(ctx, sb, nil), compute.ErrConflict)
 	require.NoError(t, compute.Resume(ctx, sb))
 	assert.Equal(t, "got ping\n", talk(t, sb, "good.test", o.echo))
@@ -392,7 +395,7 @@ func TestPolicySurvivesSuspension(t *testing.T) {
 	assert.Contains(t, talk(t, restored, "good.test", o.echo), "cannot connect", "a snapshot has no policy")
 
 	require.NoError(t, sb.Destroy(ctx))
-	require.Eventually(t, func() bool { return len(egressOf(t, sb.ID())) == 0 }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(o.egressOf(t, sb.ID())) == 0 }, 10*time.Second, 5*time.Millisecond)
 	assert.ErrorIs(t, compute.SetNetworkPolicy(ctx, sb, nil), compute.ErrNotFound)
 }
 
@@ -460,7 +463,7 @@ func TestPolicyAgainstAHostileSandbox(t *testing.T) {
 	p := o.provider(t, t.TempDir())
 	ctx := t.Context()
 	sb := o.sandbox(t, p, "good.test", outsideHost)
-	before := egressOf(t, sb.ID())
+	before := o.egressOf(t, sb.ID())
 	for name, script := range map[string]string{
 		"garbage":     `head -c 300000 /dev/urandom | perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new("127.0.0.1:3129"); local $/; print $s <STDIN>'`,
 		"long header": `perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new("127.0.0.1:3129"); print $s "GET http://good.test/ HTTP/1.1\r\nX: "; print $s "x" x 10000 for 1..100; sleep 1'`,
@@ -479,7 +482,7 @@ func TestPolicyAgainstAHostileSandbox(t *testing.T) {
 		return strings.Contains(out, "hello GET /x")
 	}, 30*time.Second, 50*time.Millisecond)
 	assert.Equal(t, "got ping\n", talk(t, sb, "good.test", o.echo))
-	assert.Equal(t, before, egressOf(t, sb.ID()))
+	assert.Equal(t, before, o.egressOf(t, sb.ID()))
 }
 
 // The process outside can do next to nothing on this machine.
@@ -488,7 +491,7 @@ func TestEgressHasNoRights(t *testing.T) {
 	p := o.provider(t, t.TempDir())
 	sb := o.sandbox(t, p, "good.test", outsideHost)
 	assert.Equal(t, "got ping\n", talk(t, sb, "good.test", o.echo))
-	pids := egressOf(t, sb.ID())
+	pids := o.egressOf(t, sb.ID())
 	require.Len(t, pids, 1)
 	proc := fmt.Sprintf("/proc/%d/", pids[0])
 	status, err := os.ReadFile(proc + "status")
@@ -498,6 +501,8 @@ func TestEgressHasNoRights(t *testing.T) {
 	}
 	assert.NotRegexp(t, `(?m)^[UG]id:.*\b0\b`, string(status), "root")
 	if os.Geteuid() != 0 {
+		_, err = os.ReadDir(proc + "fd")
+		assert.ErrorIs(t, err, fs.ErrPermission, "not even its own user can look into it")
 		return // the rest is root's to see
 	}
 	env, err := os.ReadFile(proc + "environ")
@@ -513,46 +518,31 @@ func TestEgressHasNoRights(t *testing.T) {
 	}
 }
 
-// egressOf finds the processes outside of a sandbox: the kernel lists their
-// sockets by name.
-func egressOf(t *testing.T, id string) (pids []int) {
+// egressOf returns the process outside of a sandbox, if there is one: the
+// kernel says who listens on its socket.
+func (o *outside) egressOf(t *testing.T, id string) (pids []int) {
 	t.Helper()
-	out, err := os.ReadFile("/proc/net/unix")
+	sockets, err := filepath.Glob(filepath.Join(o.dir, "sandboxes", id, "run-*", "egress"))
 	require.NoError(t, err)
-	inodes := map[string]bool{}
-	for line := range strings.Lines(string(out)) {
-		if f := strings.Fields(line); len(f) == 8 && strings.Contains(f[7], id) && strings.HasSuffix(f[7], "/egress") {
-			inodes["socket:["+f[6]+"]"] = true
+	for _, s := range sockets {
+		dir, err := os.Open(filepath.Dir(s))
+		require.NoError(t, err)
+		c, err := net.Dial("unix", fmt.Sprintf("/proc/self/fd/%d/egress", dir.Fd()))
+		dir.Close()
+		if err != nil {
+			continue // nobody
 		}
-	}
-	if len(inodes) == 0 {
-		return nil
-	}
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	require.NoError(t, err)
-	for _, f := range files {
-		if data, _ := os.ReadFile(f); strings.HasPrefix(string(data), "compute-egress\x00") {
-			pid, err := strconv.Atoi(strings.Split(f, "/")[2])
-			require.NoError(t, err)
-			if holds(pid, inodes) {
-				pids = append(pids, pid)
+		raw, err := c.(*net.UnixConn).SyscallConn()
+		require.NoError(t, err)
+		require.NoError(t, raw.Control(func(fd uintptr) {
+			peer, err := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+			if err == nil {
+				pids = append(pids, int(peer.Pid))
 			}
-		}
+		}))
+		c.Close()
 	}
 	return pids
-}
-
-func holds(pid int, sockets map[string]bool) bool {
-	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	if err != nil {
-		return false
-	}
-	for _, fd := range fds {
-		if to, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, fd.Name())); err == nil && sockets[to] {
-			return true
-		}
-	}
-	return false
 }
 
 func BenchmarkPolicy(b *testing.B) {
