@@ -34,7 +34,7 @@ func TestConformance(t *testing.T) {
 	computetest.Run(t, func(t testing.TB) compute.Compute { return newLocal(t, dir, local.Namespaces) }, computetest.Config{
 		Snapshots: true,
 		Abilities: []string{"Starter", "ProcessGetter", "ProcessLister", "Suspender", "MetadataUpdater", "Rollbacker", "Dialer",
-			"URLLister", "URLCloser", "FileOpener", "FileCreator", "Renamer", "Archiver"},
+			"URLOpener", "URLLister", "URLCloser", "NetworkPolicer", "FileOpener", "FileCreator", "Renamer", "Archiver"},
 		Serve: func(port int) *compute.Command {
 			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))
 		},

@@ -146,6 +146,7 @@ type Provider struct {
 	mu     sync.Mutex
 	closed bool
 	urls   map[string]map[int]*forward // by sandbox and port
+	front  *front                      // the URLs with names; nil without any
 	hosts  map[string]hosted           // sandboxes without isolation
 	pumps  sync.WaitGroup              // that serve the streams of background processes
 	ctx    context.Context             // of the pumps
@@ -214,14 +215,17 @@ func (p *Provider) Name() string { return name }
 func (p *Provider) Close() error {
 	p.mu.Lock()
 	p.closed = true
-	urls, hosts := p.urls, p.hosts
-	p.urls, p.hosts = nil, nil
+	urls, hosts, front := p.urls, p.hosts, p.front
+	p.urls, p.hosts, p.front = nil, nil, nil
 	p.mu.Unlock()
 	p.cancel()
 	for _, ports := range urls {
 		for _, f := range ports {
 			f.close()
 		}
+	}
+	if front != nil {
+		front.close()
 	}
 	var errs []error
 	for _, m := range hosts {
