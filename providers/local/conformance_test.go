@@ -34,8 +34,8 @@ func TestConformance(t *testing.T) {
 	computetest.Run(t, func(t testing.TB) compute.Compute { return newLocal(t, dir, local.Namespaces) }, computetest.Config{
 		Snapshots: true,
 		Abilities: []string{"Starter", "ProcessGetter", "ProcessLister", "Suspender", "MetadataUpdater", "Rollbacker", "Dialer",
-			"Extender", "UsageReporter", "EventWatcher",
-			"URLLister", "URLCloser", "FileOpener", "FileCreator", "Renamer", "Archiver"},
+			"Extender", "UsageReporter", "EventWatcher", "URLOpener", "URLLister", "URLCloser", "NetworkPolicer",
+			"FileOpener", "FileCreator", "Renamer", "Archiver"},
 		Serve: func(port int) *compute.Command {
 			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))
 		},

@@ -5,7 +5,7 @@
 // host name), a root made of this machine's programs under a layer of its own
 // that takes what it writes, few rights, and a filter on its system calls. It
 // sees no file of this machine beyond /usr and a few harmless ones of /etc, no
-// process, no environment, and has no network. One small init process in each
+// process, no environment, and has no network but what it was allowed. One small init process in each
 // serves commands, files and connections, and outlives the program that made
 // it: another program finds the sandbox by its ID in the same state directory.
 //
@@ -25,6 +25,24 @@
 // machine. A sandbox made by root has all users that its /etc/passwd names; one
 // made by an ordinary user has root only, and sees this machine's programs as
 // nobody's: it can add to /usr, and not change what is there.
+//
+// # Network
+//
+// A [compute.NetworkPolicy] lets a sandbox reach host names ("example.com",
+// "*.example.com" for those below it), addresses and CIDR blocks, each on one
+// port (":443") or all; "*" is all of the public Internet. There is TCP, and
+// names; nothing else leaves. Commands find an HTTP proxy in their environment
+// (HTTP_PROXY and its kin), which says why when it refuses. Programs that know
+// of no proxy can connect as if there were a network, if the kernel has
+// nf_tables, over IPv4: names have addresses in 198.18.0.0/15 there, and what
+// is not allowed is refused or reset.
+//
+// A policy is about the name that a program asks for, whatever it does with
+// the connection. Addresses that are not public are refused, whatever name
+// leads to them, unless the policy has the address or its block: loopback and
+// private networks, services of a cloud, this machine itself. A process of
+// this machine with few rights does the connecting for each sandbox that may
+// reach something, and ends with it.
 //
 // # Limits
 //
@@ -146,6 +164,14 @@ type Config struct {
 	// are found; nil is nowhere.
 	Images ImageSource
 
+	// Network is the policy of sandboxes that are made without one; nil allows
+	// nothing. See the package comment.
+	Network *compute.NetworkPolicy
+
+	// Resolver is the address ("host:port") of the DNS server that says what
+	// the host names of policies mean; empty is this machine's own way.
+	Resolver string
+
 	// Defaults are for the sandboxes whose options do not say.
 	Defaults Defaults
 }
@@ -165,6 +191,8 @@ type Provider struct {
 
 	isolation Isolation
 	limits    Defaults
+	network   *compute.NetworkPolicy // the default
+	resolver  string
 	state     *state
 	images    ImageSource
 	base      Base
@@ -174,6 +202,7 @@ type Provider struct {
 	mu     sync.Mutex
 	closed bool
 	urls   map[string]map[int]*forward // by sandbox and port
+	front  *front                      // the URLs with names; nil without any
 	hosts  map[string]hosted           // sandboxes without isolation
 	pumps  sync.WaitGroup              // that serve the streams of background processes
 	ctx    context.Context             // of the pumps
@@ -195,7 +224,8 @@ func New(cfg Config) (*Provider, error) {
 	default:
 		return nil, fail("open", "", compute.ErrInvalid, "unknown isolation %q", p.isolation)
 	}
-	if err := p.setBase(cfg); err != nil {
+	p.network, p.resolver = cfg.Network, cfg.Resolver
+	if err := cmp.Or(p.setBase(cfg), p.checkNetwork()); err != nil {
 		return nil, err
 	}
 	dir, err := stateDir(cfg.Dir)
@@ -241,14 +271,17 @@ func (p *Provider) Name() string { return name }
 func (p *Provider) Close() error {
 	p.mu.Lock()
 	p.closed = true
-	urls, hosts := p.urls, p.hosts
-	p.urls, p.hosts = nil, nil
+	urls, hosts, front := p.urls, p.hosts, p.front
+	p.urls, p.hosts, p.front = nil, nil, nil
 	p.mu.Unlock()
 	p.cancel()
 	for _, ports := range urls {
 		for _, f := range ports {
 			f.close()
 		}
+	}
+	if front != nil {
+		front.close()
 	}
 	var errs []error
 	for _, m := range hosts {

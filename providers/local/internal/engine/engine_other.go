@@ -66,6 +66,8 @@ func (b *Box) Rename(context.Context, string, string) error           { return e
 func (b *Box) TarOut(context.Context, string, io.Writer) error        { return errSystem }
 func (b *Box) TarIn(context.Context, string, io.Reader) error         { return errSystem }
 
+func (b *Box) SetNetwork(context.Context, Network) error { return errSystem }
+
 func (b *Box) Dial(context.Context, string, string) (net.Conn, error) { return nil, errSystem }
 
 func (b *Box) WriteStdin(context.Context, string, io.Reader, bool) error { return errSystem }

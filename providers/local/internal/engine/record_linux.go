@@ -115,7 +115,7 @@ func looksOurs(dir string) error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case fsName, socketName, recordName, recordName + ".new":
+		case fsName, socketName, recordName, recordName + ".new", egressName:
 		default:
 			if ours(e.Name()) {
 				continue

@@ -48,7 +48,7 @@ func Start(ctx context.Context, spec Spec) (*Box, error) {
 	}
 	sweep()
 	l := launcher{spec: spec, ids: ids}
-	if err := l.launch(ctx); err != nil {
+	if err := withNetwork(ctx, &l); err != nil {
 		return nil, errors.Join(err, l.undo())
 	}
 	return &Box{dir: spec.Dir}, nil

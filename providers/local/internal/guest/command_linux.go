@@ -63,7 +63,7 @@ func (s *server) environment(r *wire.Request, who user) []string {
 	if r.TTY {
 		env = append(env, "TERM=xterm-256color")
 	}
-	return merge(merge(env, s.config.Env), r.Env)
+	return merge(merge(merge(env, s.gateway.environment()), s.config.Env), r.Env)
 }
 
 // merge sets over's variables in base; the last of a name wins.

@@ -123,6 +123,7 @@ func prepare(config *wire.Config, listener *os.File, mounts []*os.File) (*server
 			)
 		}},
 		{"opening devices", s.openDevices},
+		{"opening netfilter", func() error { s.gateway.netfilter = openNetfilter(); return nil }},
 		{"naming the sandbox", func() error { return s.root.setHostname(config) }},
 		{"making the working directory", func() error { return s.root.makeWorkDir(config.Base.Dir) }},
 		{"preparing the spawner", func() (err error) { s.spawner, err = newSpawner(s.limits); return err }},

@@ -24,6 +24,7 @@ type server struct {
 	gate     gate
 	table    *table
 	limits   *limiter
+	gateway  gateway
 }
 
 func newServer(config *wire.Config) *server {
@@ -171,6 +172,7 @@ var operations = map[string]func(*server, wire.Conn, *wire.Request){
 	wire.OpCPU:       (*server).cpu,
 	wire.OpExtend:    (*server).extend,
 	wire.OpWatch:     (*server).watch,
+	wire.OpNetwork:   (*server).network,
 }
 
 func (s *server) ping(c wire.Conn, _ *wire.Request) {

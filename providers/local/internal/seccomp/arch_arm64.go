@@ -10,4 +10,4 @@ const (
 	foreignABI = 1<<32 - 1
 )
 
-var forbiddenHere []uint32
+var forbiddenHere, forksHere []uint32

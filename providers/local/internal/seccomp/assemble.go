@@ -111,6 +111,8 @@ func (c Cond) jump(end int) unix.SockFilter {
 	switch c.Op {
 	case AnyBit:
 		return jump(unix.BPF_JSET, c.Value, 0, end)
+	case NoBit:
+		return jump(unix.BPF_JSET, c.Value, end, 0)
 	case NotEqual:
 		return jump(unix.BPF_JEQ, c.Value, end, 0)
 	default:
@@ -120,13 +122,18 @@ func (c Cond) jump(end int) unix.SockFilter {
 
 // Install puts the filter on all threads of this process, for ever, and on
 // everything it will start. It also gives up gaining privileges by exec.
-func Install() error {
+func Install() error { return install(Table()) }
+
+// InstallAlone is Install for a process that is to start and touch no other.
+func InstallAlone() error { return install(append(Table(), alone()...)) }
+
+func install(rules []Rule) error {
 	runtime.LockOSThread() // the filter spreads this thread's state to the others
 	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	prog := Assemble(Table())
+	prog := Assemble(rules)
 	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
 	tid, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER,
 		unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&fprog)))

@@ -12,3 +12,6 @@ import (
 func Install() error {
 	return errors.New("there is no system call table for " + runtime.GOARCH)
 }
+
+// InstallAlone reports that there is no filter for this architecture.
+func InstallAlone() error { return Install() }

@@ -32,6 +32,7 @@ const (
 	Equal Op = iota
 	NotEqual
 	AnyBit
+	NoBit
 )
 
 // newNamespaces are the flags that make a namespace, but for CLONE_NEWUTS:
@@ -90,4 +91,14 @@ func Table() []Rule {
 		rules = append(rules, Rule{Nr: nr, Errno: unix.EPERM})
 	}
 	return append(rules, conditional...)
+}
+
+// alone are the rules for a process that has threads and no children.
+func alone() []Rule {
+	calls := []uint32{unix.SYS_EXECVE, unix.SYS_EXECVEAT, unix.SYS_KILL, unix.SYS_PIDFD_OPEN, unix.SYS_PIDFD_SEND_SIGNAL}
+	rules := []Rule{{Nr: unix.SYS_CLONE, Errno: unix.EPERM, When: []Cond{{0, NoBit, unix.CLONE_THREAD}}}}
+	for _, nr := range append(calls, forksHere...) {
+		rules = append(rules, Rule{Nr: nr, Errno: unix.EPERM})
+	}
+	return rules
 }

@@ -249,10 +249,9 @@ type Config struct {
 	Ranged   bool // more IDs than root are mapped
 	MaxProcs uint64
 
-	Base    BaseConfig
-	Limits  LimitsConfig
-	Network NetworkConfig
-	Mounts  []MountConfig
+	Base   BaseConfig
+	Limits LimitsConfig
+	Mounts []MountConfig
 }
 
 func (g *Config) fields(c *codec) {
@@ -272,7 +271,6 @@ func (g *Config) fields(c *codec) {
 	c.u64(&g.MaxProcs)
 	g.Base.fields(c)
 	g.Limits.fields(c)
-	g.Network.fields(c)
 	n = c.count(len(g.Mounts))
 	for i := 0; i < n && c.err == nil; i++ {
 		if c.reading {

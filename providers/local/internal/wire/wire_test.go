@@ -17,6 +17,7 @@ var samples = []message{
 		Usage:     Usage{CPU: 1}, Event: Event{Text: "t"}},
 	&Config{Box: "b", Layers: []string{"l"}, Trees: []Tree{{"n", "t", "h"}}, Fds: true, Hostname: "h", Env: []string{"e"}, Ranged: true, MaxProcs: 1<<64 - 1,
 		Base: BaseConfig{Dir: "/w"}, Limits: LimitsConfig{Memory: 1}},
+	&Egress{Allow: []string{"a:1", "*"}, Resolver: "r:53"},
 }
 
 func empty(m message) message { return reflect.New(reflect.TypeOf(m).Elem()).Interface().(message) }
