@@ -23,6 +23,7 @@ type server struct {
 	root     *root
 	gate     gate
 	table    *table
+	shells   shells
 }
 
 func newServer(config *wire.Config) *server {
@@ -165,6 +166,10 @@ var operations = map[string]func(*server, wire.Conn, *wire.Request){
 	wire.OpDial:      (*server).dial,
 	wire.OpFreeze:    (*server).freeze,
 	wire.OpThaw:      (*server).thaw,
+
+	wire.OpShellOpen:  (*server).openShell,
+	wire.OpShellRun:   (*server).runShell,
+	wire.OpShellClose: (*server).closeShell,
 }
 
 func (s *server) ping(c wire.Conn, _ *wire.Request) {
