@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -76,6 +77,9 @@ func (s Spec) resolve() (Spec, error) {
 		}
 	}
 	s.Layers = layers
+	if s.Mounts, err = absoluteMounts(s.Mounts); err != nil {
+		return s, err
+	}
 	if s.Hostname == "" {
 		s.Hostname = defaultHostname
 	}
@@ -201,8 +205,13 @@ func (l *launcher) converse(control wire.Conn) error {
 	if err != nil {
 		return err
 	}
+	volumes, err := l.volumes(config)
+	defer closeFds(volumes)
+	if err != nil {
+		return err
+	}
 	// The listener comes first: guest.runInit expects it there.
-	files := append([]int{int(l.listener.Fd())}, mounts...)
+	files := slices.Concat([]int{int(l.listener.Fd())}, mounts, volumes)
 	if err := control.Send(config, files...); err != nil {
 		return explainSilence(err)
 	}
@@ -239,6 +248,7 @@ func (l *launcher) config() *wire.Config {
 		Env:      l.spec.Env,
 		Ranged:   l.ids.ranged(),
 		MaxProcs: uint64(l.spec.MaxProcesses),
+		Mounts:   l.volumeConfig(),
 	}
 }
 

@@ -108,8 +108,10 @@ func (s step) do() error {
 func prepare(config *wire.Config, listener *os.File, mounts []*os.File) (*server, error) {
 	s := newServer(config)
 	unix.Umask(0o022) // the host program's own is its own matter
+	var volumes []*os.File
 	steps := []step{
 		{"closing inherited files", closeInherited},
+		{"opening volumes", func() (err error) { mounts, volumes, err = cutVolumes(config, mounts); return err }},
 		{"preparing", func() error {
 			return parallel(
 				step{"assembling the root", func() error { return assembleRoot(config, mounts) }}.do,
@@ -118,6 +120,7 @@ func prepare(config *wire.Config, listener *os.File, mounts []*os.File) (*server
 		}},
 		{"naming the sandbox", func() error { return setHostname(config) }},
 		{"opening devices", s.openDevices},
+		{"mounting volumes", func() error { return s.placeVolumes(volumes) }},
 		{"preparing the spawner", func() (err error) { s.spawner, err = newSpawner(); return err }},
 		{"setting limits", func() error { return setLimits(config.MaxProcs) }},
 		{"shielding init", shield},
