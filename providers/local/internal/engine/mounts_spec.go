@@ -1,5 +1,10 @@
 package engine
 
+import "errors"
+
+// ErrMount reports that a volume cannot be mounted at its target.
+var ErrMount = errors.New("a volume cannot be mounted")
+
 // A Mount is a directory of the host that a sandbox sees and, unless it is
 // read-only, writes to. It is no part of what the sandbox has written.
 type Mount struct {

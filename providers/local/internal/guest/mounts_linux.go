@@ -55,7 +55,7 @@ func (s *server) placeVolumes(volumes []*os.File) error {
 	defer wire.CloseAll(volumes)
 	for i, m := range s.config.Mounts {
 		if err := s.root.mount(volumes[i], m.Target); err != nil {
-			return fmt.Errorf("mounting a volume at %s: %w", m.Target, err)
+			return &opError{wire.CodeMount, fmt.Errorf("mounting a volume at %s: %w", m.Target, err)}
 		}
 	}
 	return nil

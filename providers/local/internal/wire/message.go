@@ -47,6 +47,7 @@ const (
 	CodeNoProcess  = "no-process"
 	CodeLimit      = "limit"
 	CodeNoShell    = "no-shell"
+	CodeMount      = "mount" // a volume cannot be mounted there
 )
 
 // Streams of a process.
