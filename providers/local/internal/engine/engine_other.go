@@ -103,6 +103,14 @@ func (b *Box) ExecInShell(context.Context, string, string, Command) (Exit, error
 
 func (b *Box) Terminal(context.Context, Command, Size) (*Terminal, error) { return nil, errSystem }
 
+func (b *Box) Watch(context.Context, string) (*Watch, error) { return nil, errSystem }
+
+// A Watch tells what happens to files.
+type Watch struct{}
+
+func (w *Watch) Next() (FileEvent, error) { return FileEvent{}, errSystem }
+func (w *Watch) Close() error             { return errSystem }
+
 // A FileWriter replaces a file.
 type FileWriter struct{}
 

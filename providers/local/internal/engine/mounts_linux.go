@@ -37,7 +37,7 @@ func MakeDisk(ctx context.Context, image string, sizeMiB int) error {
 		return err
 	}
 	if err := quota.Available(); err != nil {
-		return err
+		return unavailableDisk(err)
 	}
 	if !ids.ranged() {
 		return &UnavailableError{Facility: "a size is kept by a file system on a loop device, which only the machine's own root can mount"}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,6 +25,7 @@ type server struct {
 	gate     gate
 	table    *table
 	shells   shells
+	watches  atomic.Int32
 }
 
 func newServer(config *wire.Config) *server {
@@ -170,6 +172,7 @@ var operations = map[string]func(*server, wire.Conn, *wire.Request){
 	wire.OpShellOpen:  (*server).openShell,
 	wire.OpShellRun:   (*server).runShell,
 	wire.OpShellClose: (*server).closeShell,
+	wire.OpWatch:      (*server).watch,
 }
 
 func (s *server) ping(c wire.Conn, _ *wire.Request) {

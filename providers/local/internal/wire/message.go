@@ -47,6 +47,7 @@ const (
 	CodeNoProcess  = "no-process"
 	CodeLimit      = "limit"
 	CodeNoShell    = "no-shell"
+	CodeLost       = "lost"  // some events are
 	CodeMount      = "mount" // a volume cannot be mounted there
 )
 
