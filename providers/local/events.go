@@ -203,7 +203,7 @@ func (w *watcher) attach(r *running) {
 		defer close(gone)
 		first := sync.OnceFunc(func() { close(begun) })
 		defer first()
-		_ = b.Watch(w.ctx, func(e engine.Event) error {
+		_ = b.Events(w.ctx, func(e engine.Event) error {
 			if e.Time.IsZero() {
 				first()
 				return nil

@@ -143,7 +143,7 @@ func requireNothingLeft(t *testing.T, c compute.Compute, dir string) {
 		require.NoError(t, err)
 		require.NoError(t, c.DeleteSnapshot(ctx, snap.ID))
 	}
-	for _, sub := range []string{"sandboxes", "snapshots", "layers"} {
+	for _, sub := range []string{"sandboxes", "snapshots", "layers", "volumes"} {
 		entries, err := os.ReadDir(filepath.Join(dir, sub))
 		require.NoError(t, err)
 		require.Empty(t, entries, sub)

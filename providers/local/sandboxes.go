@@ -198,6 +198,9 @@ func (p *Provider) outside(op, id string, err error) error {
 	if _, ok := errors.AsType[*engine.UnavailableError](err); ok {
 		e.Kind, e.NothingDone = errors.ErrUnsupported, true
 	}
+	if errors.Is(err, engine.ErrMount) {
+		e.Kind, e.NothingDone = compute.ErrInvalid, true
+	}
 	return e
 }
 
@@ -403,5 +406,5 @@ func (p *Provider) sweep(ctx context.Context) error {
 			return err
 		}
 	}
-	return errors.Join(p.collect(), p.collectBases())
+	return errors.Join(p.sweepVolumes(), p.collect(), p.collectBases())
 }

@@ -71,7 +71,7 @@ const stateVersion = 1
 // openState makes the directories that are missing.
 func openState(dir string) (*state, error) {
 	s := &state{dir: dir}
-	for _, d := range []string{dir, s.path("sandboxes"), s.path("snapshots"), s.path("layers"), s.path("cache")} {
+	for _, d := range []string{dir, s.path("sandboxes"), s.path("snapshots"), s.path("layers"), s.path("cache"), s.path("volumes")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, err
 		}

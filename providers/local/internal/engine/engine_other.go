@@ -37,6 +37,12 @@ func Probe(context.Context, string) (Report, error) { return Report{}, errSystem
 // CopyLayer fails: there are no sandboxes on this system.
 func CopyLayer(context.Context, string, string) error { return errSystem }
 
+// MakeVolume fails: there are no sandboxes on this system.
+func MakeVolume(string) error { return errSystem }
+
+// MakeDisk fails: there are no sandboxes on this system.
+func MakeDisk(context.Context, string, int) error { return errSystem }
+
 // RemoveLayer fails: there are no sandboxes on this system.
 func RemoveLayer(string) error { return errSystem }
 
@@ -90,7 +96,22 @@ func (b *Box) ReadDir(context.Context, string) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) { yield(Entry{}, errSystem) }
 }
 
+func (b *Box) OpenShell(context.Context, string, string) (string, error) { return "", errSystem }
+func (b *Box) CloseShell(context.Context, string) error                  { return errSystem }
+
+func (b *Box) ExecInShell(context.Context, string, string, Command) (Exit, error) {
+	return Exit{}, errSystem
+}
+
 func (b *Box) Terminal(context.Context, Command, Size) (*Terminal, error) { return nil, errSystem }
+
+func (b *Box) Watch(context.Context, string) (*Watch, error) { return nil, errSystem }
+
+// A Watch tells what happens to files.
+type Watch struct{}
+
+func (w *Watch) Next() (FileEvent, error) { return FileEvent{}, errSystem }
+func (w *Watch) Close() error             { return errSystem }
 
 // A FileWriter replaces a file.
 type FileWriter struct{}

@@ -30,7 +30,6 @@ const (
 // for. If cmd.Stdout and cmd.Stderr are the same, it is written to by one
 // goroutine at a time.
 func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
-
 	c, files, err := b.begin(ctx, cmd)
 	if err != nil {
 		return Exit{}, err
@@ -39,6 +38,7 @@ func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
 	r := run{call: c, budget: budget{limit: cmd.MaxOutput}}
 	defer func() { wire.CloseAll(files) }()
 	if cmd.Stdin != nil {
+		defer stopFeeding(files[0])
 		r.feed(files[0], cmd.Stdin)
 		files = files[1:]
 	}
@@ -130,6 +130,10 @@ func (r *run) feed(w *os.File, in io.Reader) {
 		_, _ = io.Copy(w, in)
 	}()
 }
+
+// stopFeeding ends a write that waits for a process which the command has left
+// behind: nobody else will end it.
+func stopFeeding(w *os.File) { _ = w.SetWriteDeadline(time.Unix(1, 0)) }
 
 // buffers are those of pumps.
 var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -45,6 +46,8 @@ func explainSetup(f wire.Fault) error {
 	err := remoteError(f)
 	refused := f.Errno == int(syscall.EPERM) || f.Errno == int(syscall.EACCES)
 	switch {
+	case f.Code == wire.CodeMount:
+		return fmt.Errorf("%w: %w", ErrMount, err)
 	case refused && sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
 		return unavailable("user namespaces are restricted (kernel.apparmor_restrict_unprivileged_userns=1)", err)
 	case refused && strings.Contains(f.Text, guest.ErrMountProc):

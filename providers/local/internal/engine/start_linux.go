@@ -77,6 +77,9 @@ func (s Spec) resolve() (Spec, error) {
 		}
 	}
 	s.Layers = layers
+	if s.Mounts, err = absoluteMounts(s.Mounts); err != nil {
+		return s, err
+	}
 	if s.Hostname == "" {
 		s.Hostname = defaultHostname
 	}
@@ -212,8 +215,13 @@ func (l *launcher) converse(control wire.Conn, joined func() error) error {
 	if err != nil {
 		return err
 	}
+	volumes, err := l.volumes(config)
+	defer closeFds(volumes)
+	if err != nil {
+		return err
+	}
 	// The listener comes first: guest.runInit expects it there.
-	files := slices.Concat([]int{int(l.listener.Fd())}, l.limits.fds(), mounts)
+	files := slices.Concat([]int{int(l.listener.Fd())}, l.limits.fds(), mounts, volumes)
 	if err := control.Send(config, files...); err != nil {
 		return explainSilence(err)
 	}
@@ -255,6 +263,7 @@ func (l *launcher) config() *wire.Config {
 		MaxProcs: uint64(l.spec.MaxProcesses),
 		Base:     wire.BaseConfig{Dir: l.spec.Base.Dir},
 		Limits:   l.limitsConfig(),
+		Mounts:   l.volumeConfig(),
 	}
 }
 

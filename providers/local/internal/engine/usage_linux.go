@@ -33,11 +33,11 @@ func (b *Box) Extend(ctx context.Context, deadline time.Duration) error {
 	return err
 }
 
-// Watch calls f with the events in the sandbox, first once when it has begun
+// Events calls f with the events in the sandbox, first once when it has begun
 // to watch, with the zero Event. It returns f's error, or ErrGone when init
 // has ended.
-func (b *Box) Watch(ctx context.Context, f func(Event) error) error {
-	c, err := b.call(ctx, &wire.Request{Op: wire.OpWatch})
+func (b *Box) Events(ctx context.Context, f func(Event) error) error {
+	c, err := b.call(ctx, &wire.Request{Op: wire.OpEvents})
 	if err != nil {
 		return err
 	}

@@ -53,8 +53,8 @@ func (e *events) unsubscribe(ch chan wire.Event) {
 	delete(e.watchers, ch)
 }
 
-// watch sends an empty reply when it has begun, and then each event.
-func (s *server) watch(c wire.Conn, _ *wire.Request) {
+// watchEvents sends an empty reply when it has begun, and then each event.
+func (s *server) watchEvents(c wire.Conn, _ *wire.Request) {
 	ch := s.limits.events.subscribe()
 	if ch == nil {
 		reply(c, errTooManyWatch)

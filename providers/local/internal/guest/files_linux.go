@@ -103,7 +103,7 @@ func (r *root) create(name string) (*newFile, error) {
 }
 
 func (w *newFile) open() error {
-	w.temp = ".compute-" + rand.Text()
+	w.temp = tempPrefix + rand.Text()
 	flags := unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	fd, err := unix.Openat(int(w.dir.Fd()), w.temp, flags, 0o600)
 	if err != nil {
@@ -278,7 +278,7 @@ func moveTree(oldDir int, oldBase string, newDir int, newBase string) error {
 		return unix.EXDEV // not a directory: then it is really another file system
 	}
 	defer unix.Close(src)
-	temp := ".compute-" + rand.Text()
+	temp := tempPrefix + rand.Text()
 	if err := unix.Mkdirat(newDir, temp, 0o700); err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func (l *limiter) extend(deadline int64) error {
 // harmless are the operations that are no use of the sandbox: looking at it.
 var harmless = map[string]bool{
 	wire.OpPing: true, wire.OpList: true, wire.OpInfo: true, wire.OpUsage: true, wire.OpCPU: true,
-	wire.OpWatch: true, wire.OpWait: true, wire.OpThaw: true,
+	wire.OpEvents: true, wire.OpWatch: true, wire.OpWait: true, wire.OpThaw: true,
 }
 
 // use notes that the sandbox is used until the function is called.

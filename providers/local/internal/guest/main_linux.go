@@ -114,8 +114,10 @@ func prepare(config *wire.Config, listener *os.File, mounts []*os.File) (*server
 		return nil, err
 	}
 	unix.Umask(0o022) // the host program's own is its own matter
+	var volumes []*os.File
 	steps := []step{
 		{"closing inherited files", closeInherited},
+		{"opening volumes", func() (err error) { mounts, volumes, err = cutVolumes(config, mounts); return err }},
 		{"preparing", func() error {
 			return parallel(
 				step{"assembling the root", func() error { return assembleRoot(config, mounts, s.limits.hold) }}.do,
@@ -126,6 +128,7 @@ func prepare(config *wire.Config, listener *os.File, mounts []*os.File) (*server
 		{"opening netfilter", func() error { s.gateway.netfilter = openNetfilter(); return nil }},
 		{"naming the sandbox", func() error { return s.root.setHostname(config) }},
 		{"making the working directory", func() error { return s.root.makeWorkDir(config.Base.Dir) }},
+		{"mounting volumes", func() error { return s.placeVolumes(volumes) }},
 		{"preparing the spawner", func() (err error) { s.spawner, err = newSpawner(s.limits); return err }},
 		{"setting limits", func() error { return setLimits(config.MaxProcs) }},
 		{"limiting", s.limits.prepare},

@@ -87,3 +87,13 @@ func (r *reaper) signal(c *child, sig syscall.Signal) error {
 	}
 	return syscall.Kill(-c.pid, sig)
 }
+
+// signalOne sends sig to the child alone.
+func (r *reaper) signalOne(c *child, sig syscall.Signal) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.children[c.pid] != c {
+		return syscall.ESRCH
+	}
+	return syscall.Kill(c.pid, sig)
+}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,6 +26,8 @@ type server struct {
 	table    *table
 	limits   *limiter
 	gateway  gateway
+	shells   shells
+	watches  atomic.Int32
 }
 
 func newServer(config *wire.Config) *server {
@@ -171,8 +174,13 @@ var operations = map[string]func(*server, wire.Conn, *wire.Request){
 	wire.OpUsage:     (*server).usage,
 	wire.OpCPU:       (*server).cpu,
 	wire.OpExtend:    (*server).extend,
-	wire.OpWatch:     (*server).watch,
+	wire.OpEvents:    (*server).watchEvents,
 	wire.OpNetwork:   (*server).network,
+
+	wire.OpShellOpen:  (*server).openShell,
+	wire.OpShellRun:   (*server).runShell,
+	wire.OpShellClose: (*server).closeShell,
+	wire.OpWatch:      (*server).watch,
 }
 
 func (s *server) ping(c wire.Conn, _ *wire.Request) {

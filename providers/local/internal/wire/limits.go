@@ -5,7 +5,7 @@ const (
 	OpUsage  = "usage"  // one reply
 	OpCPU    = "cpu"    // one reply: as usage, of the processor time alone
 	OpExtend = "extend" // the deadline becomes Offset
-	OpWatch  = "watch"  // replies with events as they come, until either side hangs up
+	OpEvents = "events" // replies with events as they come, until either side hangs up
 )
 
 // CodeOver says that the sandbox's life has ended.

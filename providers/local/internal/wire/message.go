@@ -28,6 +28,11 @@ const (
 	OpDial      = "dial"
 	OpFreeze    = "freeze"
 	OpThaw      = "thaw"
+
+	OpShellOpen  = "shellopen"
+	OpShellRun   = "shellrun"
+	OpShellClose = "shellclose"
+	OpWatch      = "watch"
 )
 
 // Why an operation failed, beyond its errno.
@@ -41,6 +46,9 @@ const (
 	CodeUser       = "user"      // the user cannot be had
 	CodeNoProcess  = "no-process"
 	CodeLimit      = "limit"
+	CodeNoShell    = "no-shell"
+	CodeLost       = "lost"  // some events are
+	CodeMount      = "mount" // a volume cannot be mounted there
 )
 
 // Streams of a process.
