@@ -40,7 +40,6 @@
 package local
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,8 +51,6 @@ import (
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
-	"github.com/computekit/compute/providers/local/internal/engine"
-	"github.com/computekit/compute/providers/local/internal/host"
 )
 
 // name is the provider's name, and its URL scheme.
@@ -106,6 +103,12 @@ type Config struct {
 
 	// Isolation is how sandboxes are isolated; empty is [Namespaces].
 	Isolation Isolation
+
+	// MinIsolation, instead of Isolation, takes the strongest isolation that
+	// this machine has of those that need not be asked for by name, and fails
+	// if that is weaker than this. The error then says of each why it is not to
+	// be had. [Provider.Isolation] tells which it is.
+	MinIsolation Isolation
 }
 
 // Provider implements [compute.Compute]. Close it with [compute.Close].
@@ -129,27 +132,10 @@ type Provider struct {
 // missing if not. It also removes what programs that were killed have left
 // half made.
 func New(cfg Config) (*Provider, error) {
-	p := &Provider{isolation: cmp.Or(cfg.Isolation, Namespaces), urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
-	switch p.isolation {
-	case Namespaces:
-	case None:
-		if host.ErrUnavailable != nil {
-			return nil, p.outside("open", "", host.ErrUnavailable)
-		}
-	default:
-		return nil, fail("open", "", compute.ErrInvalid, "unknown isolation %q", p.isolation)
-	}
-	dir, err := stateDir(cfg.Dir)
-	if err != nil {
-		return nil, fail("open", "", compute.ErrInvalid, "%w", err)
-	}
-	if p.state, err = openState(dir); err != nil {
-		return nil, p.outside("open", "", err)
-	}
-	if p.isolation == Namespaces {
-		if _, err := engine.Probe(context.Background(), p.state.path("base")); err != nil {
-			return nil, p.outside("open", "", err)
-		}
+	p := &Provider{urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
+	var err error
+	if p.state, p.isolation, err = open(context.Background(), cfg); err != nil {
+		return nil, p.unopened(err)
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if err := p.sweep(p.ctx); err != nil {
@@ -158,6 +144,9 @@ func New(cfg Config) (*Provider, error) {
 	}
 	return p, nil
 }
+
+// Isolation returns how new sandboxes are isolated.
+func (p *Provider) Isolation() Isolation { return p.isolation }
 
 func stateDir(dir string) (string, error) {
 	if dir != "" {

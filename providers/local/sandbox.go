@@ -257,6 +257,9 @@ func (s *Sandbox) restart(ctx context.Context, op string, m *meta) error {
 
 // unboot ends the machine that boot has made.
 func (s *Sandbox) unboot(ctx context.Context, m *meta) error {
+	if m.Isolation == Landlock {
+		return s.unbootLandlock(ctx, m)
+	}
 	if m.Isolation != None {
 		return s.drop(ctx, m.Runs[len(m.Runs)-1])
 	}

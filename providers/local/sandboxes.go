@@ -41,7 +41,7 @@ func (p *Provider) CreateSandbox(ctx context.Context, opts *compute.CreateSandbo
 	m := &meta{Version: stateVersion, ID: newID(boxPrefix), Name: opts.Name,
 		Metadata: opts.Metadata, Env: opts.Env, User: opts.User, Isolation: p.isolation}
 	for _, settle := range []func(*compute.CreateSandboxOptions, *meta) error{
-		p.settleStart, p.settleLimits, p.settleNetwork, p.settleMounts,
+		p.settleTier, p.settleStart, p.settleLimits, p.settleNetwork, p.settleMounts,
 	} {
 		if err := settle(opts, m); err != nil {
 			return nil, err
@@ -126,6 +126,9 @@ func (p *Provider) refer(op string, m *meta, snapshot string) error {
 	if err != nil {
 		return err
 	}
+	if err := p.sameKind(op, m, snap); err != nil {
+		return err
+	}
 	m.Layers = snap.Layers
 	return p.outside(op, "", save(filepath.Join(p.state.box(m.ID), "refs.json"), m.Layers))
 }
@@ -135,6 +138,9 @@ func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
 	run := runPrefix + strings.ToLower(rand.Text()[:8])
 	if m.Isolation == None {
 		return p.bootHost(op, m, run)
+	}
+	if m.Isolation == Landlock {
+		return p.bootLandlock(ctx, op, m, run)
 	}
 	spec := engine.Spec{Dir: filepath.Join(p.state.box(m.ID), run), StateDir: p.state.path("base"),
 		Layers: p.state.layers(m.Layers), Hostname: m.ID, Env: environment(m)}

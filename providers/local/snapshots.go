@@ -65,7 +65,10 @@ func (p *Provider) capture(ctx context.Context, op string, s *Sandbox, m *meta, 
 		return p.outside(op, "", err)
 	}
 	defer unlock()
-	sm.Layers = slices.Clone(m.Layers)
+	sm.Isolation = m.Isolation
+	if m.Isolation != Landlock { // whose copies are whole
+		sm.Layers = slices.Clone(m.Layers)
+	}
 	var copies []string
 	defer func() {
 		if err != nil {
@@ -75,7 +78,11 @@ func (p *Provider) capture(ctx context.Context, op string, s *Sandbox, m *meta, 
 	for i, run := range m.Runs {
 		id := newID(layerPrefix)
 		copies = append(copies, id)
-		if err := s.copyRun(ctx, run, p.state.layer(id), i == len(m.Runs)-1 && !m.Suspended); err != nil {
+		copyRun := s.copyRun
+		if m.Isolation == Landlock {
+			copyRun = s.copyLandlock
+		}
+		if err := copyRun(ctx, run, p.state.layer(id), i == len(m.Runs)-1 && !m.Suspended); err != nil {
 			if cerr := ended(ctx, op, s.id); cerr != nil {
 				return cerr
 			}
@@ -280,6 +287,9 @@ func (s *Sandbox) Rollback(ctx context.Context, snapshotID string) error {
 		defer unlock()
 		snap, err := s.p.findSnapshot(op, snapshotID)
 		if err != nil {
+			return err
+		}
+		if err := s.p.sameKind(op, m, snap); err != nil {
 			return err
 		}
 		return s.rollback(ctx, op, m, snap)

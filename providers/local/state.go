@@ -54,7 +54,8 @@ type snapshotMeta struct {
 	SandboxID string            `json:"sandbox"`
 	Created   time.Time         `json:"created"`
 	Metadata  map[string]string `json:"metadata,omitempty"`
-	Layers    []string          `json:"layers"` // IDs, lowest first; the last is its own
+	Layers    []string          `json:"layers"`              // IDs, lowest first; the last is its own
+	Isolation Isolation         `json:"isolation,omitempty"` // of the sandbox; its files are of that kind
 }
 
 // stateVersion is that of the files this program writes. It reads no newer.
@@ -81,7 +82,7 @@ func private(dir string) error {
 	if err := ownedByUs(info); err != nil {
 		return fmt.Errorf("state directory %s: %w", dir, err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if info.Mode().Perm()&0o066 != 0 { // passing is what users of sandboxes may do
 		return os.Chmod(dir, 0o700)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -61,6 +62,10 @@ func copyInside(ctx context.Context, upper, layer string, ids idMap) error {
 }
 
 func runCopy(ctx context.Context, program string, src, dst *os.File, ids idMap) error {
+	return runCopyAs(ctx, program, src, dst, ids.attributes(0))
+}
+
+func runCopyAs(ctx context.Context, program string, src, dst *os.File, as *syscall.SysProcAttr) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -72,7 +77,7 @@ func runCopy(ctx context.Context, program string, src, dst *os.File, ids idMap) 
 	}
 	defer messages.Close()
 	p, err := os.StartProcess(program, []string{guest.CopyName}, &os.ProcAttr{
-		Dir: "/", Env: []string{}, Files: []*os.File{null, null, stderr, src, dst}, Sys: ids.attributes(0),
+		Dir: "/", Env: []string{}, Files: []*os.File{null, null, stderr, src, dst}, Sys: as,
 	})
 	_ = stderr.Close()
 	if err != nil {

@@ -25,14 +25,17 @@ type record struct {
 	PID   int    `json:"pid"`
 	Start string `json:"start"` // field 22 of /proc/<pid>/stat
 	Boot  string `json:"boot"`
+	Mark  uint64 `json:"mark,omitempty"` // of the processes of an init without namespaces
 }
 
-func writeRecord(dir string, pid int) error {
+func writeRecord(dir string, pid int) error { return writeMarkedRecord(dir, pid, 0) }
+
+func writeMarkedRecord(dir string, pid int, mark uint64) error {
 	start, err := startTime(pid)
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(record{pid, start, sysctl("kernel/random/boot_id")})
+	data, err := json.Marshal(record{pid, start, sysctl("kernel/random/boot_id"), mark})
 	if err != nil {
 		return err
 	}
@@ -124,6 +127,9 @@ func endInit(ctx context.Context, dir string) error {
 	r, err := readRecord(dir)
 	if err != nil {
 		return nil // there was none yet: an init without a record never stays
+	}
+	if r.Mark != 0 {
+		return r.endMarked(ctx, dir)
 	}
 	fd, err := r.pidfd()
 	if errors.Is(err, ErrGone) {

@@ -11,6 +11,8 @@ package guest
 const (
 	InitName = "compute-init" // the init of a sandbox
 	CopyName = "compute-copy" // copies a tree inside a user namespace
+
+	LandlockName = "compute-landlock" // an init that has no namespaces
 )
 
 // ControlFd is what a fresh init inherits beside standard input and output:

@@ -25,6 +25,10 @@ func init() {
 		code := make(chan int)
 		go func() { code <- runInit() }()
 		os.Exit(<-code)
+	case LandlockName:
+		code := make(chan int)
+		go func() { code <- runLandlock() }()
+		os.Exit(<-code)
 	case CopyName:
 		os.Exit(runCopy())
 	}

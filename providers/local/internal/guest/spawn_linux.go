@@ -78,6 +78,9 @@ const maxReapTime = 32 * time.Millisecond
 
 // start starts a program and returns when it is executing.
 func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*child, error) {
+	if plain != nil {
+		return plain.start(s.reaper, path, argv, attr)
+	}
 	// From here to the fork on one thread. It need not be one of its own:
 	// nothing else that init does depends on what is changed here.
 	runtime.LockOSThread()

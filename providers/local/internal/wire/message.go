@@ -247,6 +247,8 @@ type Config struct {
 	Limits  LimitsConfig
 	Network NetworkConfig
 	Mounts  []MountConfig
+
+	Landlock LandlockConfig // of an init without namespaces
 }
 
 func (g *Config) fields(c *codec) {
@@ -274,4 +276,5 @@ func (g *Config) fields(c *codec) {
 		}
 		g.Mounts[i].fields(c)
 	}
+	g.Landlock.fields(c)
 }
