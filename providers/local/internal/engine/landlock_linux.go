@@ -484,7 +484,10 @@ func copyRestricted(ctx context.Context, from, to string, uid int) error {
 	defer dst.Close()
 	// It reads what hostile programs have made, so it can do nothing else.
 	rules := landlock.Rules{Scope: true, NoConnect: true, Files: []landlock.File{
-		{Path: from, Rights: landlock.Read}, {Path: to, Rights: landlock.All}}}
+		{Path: from, Rights: landlock.Read}, {Path: to, Rights: landlock.All}, {Path: os.DevNull, Rights: landlock.Device}}}
+	for _, name := range append(publicRun[:len(publicRun):len(publicRun)], "/etc/ld.so.cache") { // to start at all
+		rules.Files = append(rules.Files, landlock.File{Path: name, Rights: landlock.Run, Optional: true})
+	}
 	err = onThread(func() error {
 		if err := rules.Restrict(); err != nil {
 			return err

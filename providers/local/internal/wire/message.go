@@ -39,6 +39,7 @@ const (
 	CodeNotFound   = "not-found" // the program does not exist
 	CodeNotExec    = "not-exec"  // the program cannot be executed
 	CodeUser       = "user"      // the user cannot be had
+	CodeOneUser    = "one-user"  // there is one user, and not this
 	CodeNoProcess  = "no-process"
 	CodeLimit      = "limit"
 )
