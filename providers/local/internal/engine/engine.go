@@ -87,6 +87,8 @@ type Spec struct {
 type Report struct {
 	// Users reports that the sandbox has users beside root.
 	Users bool
+	// UserIDs is how many user IDs it has.
+	UserIDs int
 	// HostRootMapped is always false; it is here to be printed and checked.
 	HostRootMapped bool
 	// IDMapped reports that the host's /usr belongs to root inside, and so

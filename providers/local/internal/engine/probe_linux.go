@@ -59,5 +59,5 @@ func (b *Box) inspect(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	return Report{Users: ids.ranged(), IDMapped: e.UID == 0}, nil
+	return Report{Users: ids.ranged(), UserIDs: ids.size, IDMapped: e.UID == 0}, nil
 }
