@@ -495,7 +495,8 @@ func copyRestricted(ctx context.Context, from, to string, uid int) error {
 		if err := keepCapabilities(copying); err != nil {
 			return err
 		}
-		return runCopyAs(ctx, program, src, dst, &syscall.SysProcAttr{Setsid: true})
+		return runHelper(ctx, program, []string{guest.CopyName}, []*os.File{src, dst}, &syscall.SysProcAttr{Setsid: true},
+			func(int) error { return nil })
 	})
 	if err != nil {
 		return err

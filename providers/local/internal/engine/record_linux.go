@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/computekit/compute/providers/local/internal/tree"
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
@@ -105,7 +104,7 @@ func Destroy(ctx context.Context, dir string) error {
 	return removeDir(dir)
 }
 
-func removeDir(dir string) error { return tree.RemovePath(filepath.Dir(dir), filepath.Base(dir)) }
+func removeDir(dir string) error { return removeTree(dir) }
 
 func looksOurs(dir string) error {
 	entries, err := os.ReadDir(dir)

@@ -12,6 +12,9 @@ const (
 	InitName = "compute-init" // the init of a sandbox
 	CopyName = "compute-copy" // copies a tree inside a user namespace
 
+	RemoveName = "compute-remove" // removes a tree inside a user namespace
+	GiveName   = "compute-give"   // gives a directory to the user "user" inside one
+
 	LandlockName = "compute-landlock" // an init that has no namespaces
 )
 

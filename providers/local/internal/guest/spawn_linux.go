@@ -63,6 +63,9 @@ func (s *spawner) dropBounding() error {
 	if has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, s.last, 0, 0, 0); err == nil && has == 0 {
 		return nil
 	}
+	if err := dropInherited(); err != nil {
+		return err
+	}
 	for cap := uintptr(0); cap <= s.last; cap++ {
 		if kept[cap] {
 			continue
@@ -72,6 +75,21 @@ func (s *spawner) dropBounding() error {
 		}
 	}
 	return nil
+}
+
+// dropInherited makes sure that programs get no capability of this thread's that
+// is not in the bounding set: init may have been started with some.
+func dropInherited() error {
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && err != unix.EINVAL {
+		return os.NewSyscallError("prctl(PR_CAP_AMBIENT)", err)
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var caps [2]unix.CapUserData
+	if err := unix.Capget(&header, &caps[0]); err != nil {
+		return os.NewSyscallError("capget", err)
+	}
+	caps[0].Inheritable, caps[1].Inheritable = 0, 0
+	return os.NewSyscallError("capset", unix.Capset(&header, &caps[0]))
 }
 
 const maxReapTime = 32 * time.Millisecond
