@@ -101,8 +101,6 @@ import (
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
-	"github.com/computekit/compute/providers/local/internal/engine"
-	"github.com/computekit/compute/providers/local/internal/host"
 )
 
 // name is the provider's name, and its URL scheme.
@@ -155,6 +153,12 @@ type Config struct {
 
 	// Isolation is how sandboxes are isolated; empty is [Namespaces].
 	Isolation Isolation
+
+	// MinIsolation, instead of Isolation, takes the strongest isolation that
+	// this machine has of those that need not be asked for by name, and fails
+	// if that is weaker than this. The error then says of each why it is not to
+	// be had. [Provider.Isolation] tells which it is.
+	MinIsolation Isolation
 
 	// Base is what the root of sandboxes is made of, unless their options name
 	// an image, a template or a snapshot; zero is this machine's programs.
@@ -214,31 +218,14 @@ type Provider struct {
 // missing if not. It also removes what programs that were killed have left
 // half made.
 func New(cfg Config) (*Provider, error) {
-	p := &Provider{isolation: cmp.Or(cfg.Isolation, Namespaces), limits: cfg.Defaults, urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
-	switch p.isolation {
-	case Namespaces:
-	case None:
-		if host.ErrUnavailable != nil {
-			return nil, p.outside("open", "", host.ErrUnavailable)
-		}
-	default:
-		return nil, fail("open", "", compute.ErrInvalid, "unknown isolation %q", p.isolation)
-	}
-	p.network, p.resolver = cfg.Network, cfg.Resolver
-	if err := cmp.Or(p.setBase(cfg), p.checkNetwork()); err != nil {
+	p := &Provider{limits: cfg.Defaults, network: cfg.Network, resolver: cfg.Resolver,
+		urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
+	err := cmp.Or(p.setBase(cfg), p.checkNetwork())
+	if err != nil {
 		return nil, err
 	}
-	dir, err := stateDir(cfg.Dir)
-	if err != nil {
-		return nil, fail("open", "", compute.ErrInvalid, "%w", err)
-	}
-	if p.state, err = openState(dir); err != nil {
-		return nil, p.outside("open", "", err)
-	}
-	if p.isolation == Namespaces {
-		if _, err := engine.Probe(context.Background(), p.state.path("base")); err != nil {
-			return nil, p.outside("open", "", err)
-		}
+	if p.state, p.isolation, err = open(context.Background(), cfg); err != nil {
+		return nil, p.unopened(err)
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if err := p.sweep(p.ctx); err != nil {
@@ -247,6 +234,9 @@ func New(cfg Config) (*Provider, error) {
 	}
 	return p, nil
 }
+
+// Isolation returns how new sandboxes are isolated.
+func (p *Provider) Isolation() Isolation { return p.isolation }
 
 func stateDir(dir string) (string, error) {
 	if dir != "" {

@@ -178,6 +178,8 @@ func (s *Sandbox) fix(ctx context.Context, op string, err error) error {
 		e.Kind = compute.ErrNotFound
 	case errors.Is(err, engine.ErrUser), errors.Is(err, syscall.ENOTTY):
 		e.Kind = compute.ErrInvalid
+	case errors.Is(err, engine.ErrOneUser):
+		e.Kind, e.NothingDone = errors.ErrUnsupported, true
 	case errors.Is(err, engine.ErrLimit):
 		e.Kind, e.NothingDone = compute.ErrLimit, true
 	case errors.Is(err, engine.ErrVersion):
@@ -274,6 +276,9 @@ func (s *Sandbox) restart(ctx context.Context, op string, m *meta) error {
 
 // unboot ends the machine that boot has made.
 func (s *Sandbox) unboot(ctx context.Context, m *meta) error {
+	if m.Isolation == Landlock {
+		return s.unbootLandlock(ctx, m)
+	}
 	if m.Isolation != None {
 		return s.drop(ctx, m.Runs[len(m.Runs)-1])
 	}

@@ -42,7 +42,7 @@ func (p *Provider) CreateSandbox(ctx context.Context, opts *compute.CreateSandbo
 	m := &meta{Version: stateVersion, ID: newID(boxPrefix), Name: opts.Name,
 		Metadata: opts.Metadata, Env: opts.Env, User: opts.User, Isolation: p.isolation}
 	for _, settle := range []func(*compute.CreateSandboxOptions, *meta) error{
-		p.settleStart, p.settleLimits, p.settleNetwork, p.settleMounts,
+		p.settleTier, p.settleStart, p.settleLimits, p.settleNetwork, p.settleMounts,
 	} {
 		if err := settle(opts, m); err != nil {
 			return nil, err
@@ -140,6 +140,9 @@ func (p *Provider) refer(ctx context.Context, op string, m *meta, snapshot strin
 		if err != nil {
 			return err
 		}
+		if err := p.sameKind(op, m, snap); err != nil {
+			return err
+		}
 		m.Layers, m.Start = snap.Layers, snap.Start
 	} else {
 		origin, err := p.origin(ctx, op, m)
@@ -156,6 +159,9 @@ func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
 	run := runPrefix + strings.ToLower(rand.Text()[:8])
 	if m.Isolation == None {
 		return p.bootHost(op, m, run)
+	}
+	if m.Isolation == Landlock {
+		return p.bootLandlock(ctx, op, m, run)
 	}
 	spec := engine.Spec{Dir: filepath.Join(p.state.box(m.ID), run), StateDir: p.state.path("base"),
 		Layers: p.state.layers(m.Layers), Hostname: m.ID, Env: environment(m)}

@@ -66,6 +66,7 @@ func (p *Provider) capture(ctx context.Context, op string, s *Sandbox, m *meta, 
 	}
 	defer unlock()
 	sm.Start = m.Start
+	sm.Isolation = m.Isolation
 	var copies []string
 	defer func() {
 		if err != nil {
@@ -75,14 +76,20 @@ func (p *Provider) capture(ctx context.Context, op string, s *Sandbox, m *meta, 
 	for i, run := range m.Runs {
 		id := newID(layerPrefix)
 		copies = append(copies, id)
-		if err := s.copyRun(ctx, run, p.state.layer(id), i == len(m.Runs)-1 && !m.Suspended); err != nil {
+		copyRun := s.copyRun
+		if m.Isolation == Landlock {
+			copyRun = s.copyLandlock
+		}
+		if err := copyRun(ctx, run, p.state.layer(id), i == len(m.Runs)-1 && !m.Suspended); err != nil {
 			if cerr := ended(ctx, op, s.id); cerr != nil {
 				return cerr
 			}
 			return p.outside(op, s.id, err)
 		}
 	}
-	if sm.Layers, copies, err = p.stack(ctx, m.Layers, copies); err != nil {
+	if m.Isolation == Landlock { // whose copies are whole
+		sm.Layers = copies
+	} else if sm.Layers, copies, err = p.stack(ctx, m.Layers, copies); err != nil {
 		return cmp.Or(ended(ctx, op, s.id), p.outside(op, s.id, err))
 	}
 	if err := flushAll(p.state.path("layers")); err != nil {
@@ -293,6 +300,9 @@ func (s *Sandbox) Rollback(ctx context.Context, snapshotID string) error {
 		defer unlock()
 		snap, err := s.p.findSnapshot(op, snapshotID)
 		if err != nil {
+			return err
+		}
+		if err := s.p.sameKind(op, m, snap); err != nil {
 			return err
 		}
 		return s.rollback(ctx, op, m, snap)

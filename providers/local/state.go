@@ -63,6 +63,7 @@ type snapshotMeta struct {
 	Metadata  map[string]string `json:"metadata,omitempty"`
 	Layers    []string          `json:"layers"` // IDs, lowest first
 	Start     startMeta         `json:"start,omitzero"`
+	Isolation Isolation         `json:"isolation,omitempty"` // of the sandbox; its files are of that kind
 }
 
 // stateVersion is that of the files this program writes. It reads no newer.
@@ -89,7 +90,7 @@ func private(dir string) error {
 	if err := ownedByUs(info); err != nil {
 		return fmt.Errorf("state directory %s: %w", dir, err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if info.Mode().Perm()&0o066 != 0 { // passing is what users of sandboxes may do
 		return os.Chmod(dir, 0o700)
 	}
 	return nil

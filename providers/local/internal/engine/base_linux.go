@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/computekit/compute/providers/local/internal/guest"
 	"github.com/computekit/compute/providers/local/internal/tree"
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
@@ -387,7 +389,10 @@ func throughLink(name string) bool {
 
 // giveAll makes the sandboxes' root the owner of everything.
 func (b builder) giveAll(bare bool) error {
-	if !b.ids.ranged() {
+	if b.ids.helped() && !bare {
+		return b.ids.insideMap(context.Background(), filepath.Join(b.dir, "root/home/user"), guest.GiveName)
+	}
+	if !b.ids.shifted() {
 		return nil
 	}
 	err := filepath.WalkDir(b.dir, func(path string, _ fs.DirEntry, err error) error {

@@ -30,6 +30,8 @@ var (
 	ErrNotExecutable = errors.New("program not executable")
 	// ErrUser reports a user that does not exist in the sandbox.
 	ErrUser = errors.New("no such user")
+	// ErrOneUser reports a user other than the one that the sandbox has.
+	ErrOneUser = errors.New("the sandbox has one user")
 	// ErrNoProcess reports that no background process has the ID.
 	ErrNoProcess = errors.New("no such process")
 	// ErrLimit reports that the sandbox's limit of processes is reached.
@@ -85,6 +87,8 @@ type Spec struct {
 type Report struct {
 	// Users reports that the sandbox has users beside root.
 	Users bool
+	// UserIDs is how many user IDs it has.
+	UserIDs int
 	// HostRootMapped is always false; it is here to be printed and checked.
 	HostRootMapped bool
 	// IDMapped reports that the host's /usr belongs to root inside, and so

@@ -34,6 +34,23 @@ func Destroy(context.Context, string) error { return errSystem }
 // Probe fails: there are no sandboxes on this system.
 func Probe(context.Context, string) (Report, error) { return Report{}, errSystem }
 
+// StartRestricted fails: there are no sandboxes on this system.
+func StartRestricted(context.Context, Spec) (*Box, error) { return nil, errLandlock }
+
+var errLandlock = &UnavailableError{Facility: "Landlock (this is " + runtime.GOOS + ")"}
+
+// CanRestrict fails: there are no sandboxes on this system.
+func CanRestrict() (Restriction, error) { return Restriction{}, errLandlock }
+
+// ProbeRestricted fails: there are no sandboxes on this system.
+func ProbeRestricted(context.Context, string) error { return errLandlock }
+
+// CopyRestricted fails: there are no sandboxes on this system.
+func CopyRestricted(context.Context, string, string) error { return errLandlock }
+
+// SnapshotRestricted fails: there are no sandboxes on this system.
+func (b *Box) SnapshotRestricted(context.Context, string) error { return errLandlock }
+
 // CopyLayer fails: there are no sandboxes on this system.
 func CopyLayer(context.Context, string, string) error { return errSystem }
 

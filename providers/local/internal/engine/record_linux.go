@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/computekit/compute/providers/local/internal/tree"
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
@@ -26,14 +25,18 @@ type record struct {
 	Start string `json:"start"` // field 22 of /proc/<pid>/stat
 	Boot  string `json:"boot"`
 	Base  string `json:"base,omitempty"` // the base layer's name
+	Mark  uint64 `json:"mark,omitempty"` // of the processes of an init without namespaces
 }
 
-func writeRecord(dir string, pid int, base string) error {
+// writeRecord makes it known which process is the init of a directory. more
+// holds what is not found out here.
+func writeRecord(dir string, pid int, more record) error {
 	start, err := startTime(pid)
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(record{pid, start, sysctl("kernel/random/boot_id"), base})
+	more.PID, more.Start, more.Boot = pid, start, sysctl("kernel/random/boot_id")
+	data, err := json.Marshal(more)
 	if err != nil {
 		return err
 	}
@@ -106,7 +109,7 @@ func Destroy(ctx context.Context, dir string) error {
 	return removeDir(dir)
 }
 
-func removeDir(dir string) error { return tree.RemovePath(filepath.Dir(dir), filepath.Base(dir)) }
+func removeDir(dir string) error { return removeTree(dir) }
 
 func looksOurs(dir string) error {
 	entries, err := os.ReadDir(dir)
@@ -131,6 +134,9 @@ func endInit(ctx context.Context, dir string) error {
 	r, err := readRecord(dir)
 	if err != nil {
 		return nil // there was none yet: an init without a record never stays
+	}
+	if r.Mark != 0 {
+		return r.endMarked(ctx, dir)
 	}
 	fd, err := r.pidfd()
 	if errors.Is(err, ErrGone) {

@@ -39,12 +39,25 @@ const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | un
 // is left of it. What this system lacks is an error that matches
 // errors.ErrUnsupported and names it.
 func Start(ctx context.Context, spec Spec) (*Box, error) {
+	b, err := start(ctx, spec)
+	if unmapped(err) {
+		return start(ctx, spec)
+	}
+	return b, err
+}
+
+func start(ctx context.Context, spec Spec) (*Box, error) {
 	ids, err := currentMap()
 	if err != nil {
 		return nil, err
 	}
 	if spec, err = spec.resolve(); err != nil {
 		return nil, err
+	}
+	for _, layer := range spec.Layers {
+		if err := ids.fits(layer); err != nil {
+			return nil, err
+		}
 	}
 	sweep()
 	l := launcher{spec: spec, ids: ids}
@@ -183,7 +196,7 @@ func (l *launcher) makeDirs() error {
 			return err
 		}
 	}
-	return nil
+	return l.ids.mark(filepath.Join(root, "upper"))
 }
 
 func (l *launcher) fork(program string, control *os.File) error {
@@ -202,7 +215,7 @@ func (l *launcher) fork(program string, control *os.File) error {
 	if err != nil {
 		return explainClone(err)
 	}
-	return nil
+	return l.ids.apply(l.proc.Pid)
 }
 
 // converse tells init what to become, hears that it has, and lets it stay.
@@ -225,7 +238,7 @@ func (l *launcher) converse(control wire.Conn, joined func() error) error {
 	if err := control.Send(config, files...); err != nil {
 		return explainSilence(err)
 	}
-	if err := writeRecord(l.spec.Dir, l.proc.Pid, filepath.Base(l.base.layer)); err != nil {
+	if err := writeRecord(l.spec.Dir, l.proc.Pid, record{Base: filepath.Base(l.base.layer)}); err != nil {
 		return err
 	}
 	if err := heard(control); err != nil {
@@ -256,7 +269,7 @@ func (l *launcher) config() *wire.Config {
 		Box:      filepath.Join(l.spec.Dir, fsName),
 		Layers:   append([]string{l.base.layer}, l.spec.Layers...),
 		Trees:    l.base.trees,
-		Fds:      l.ids.ranged(),
+		Fds:      l.ids.shifted(),
 		Hostname: l.spec.Hostname,
 		Env:      l.spec.Env,
 		Ranged:   l.ids.ranged(),

@@ -201,7 +201,7 @@ func makeOwned(dir string, ids idMap) error {
 	if err := os.Chmod(dir, 0o755); err != nil { // whatever the umask
 		return err
 	}
-	return ids.give(dir)
+	return errors.Join(ids.give(dir), ids.mark(dir))
 }
 
 // A treeJob is work on trees in a user namespace like the sandboxes': there a
@@ -231,6 +231,12 @@ func (j treeJob) run(ctx context.Context, ids idMap) error {
 		}
 		files = append(files, d)
 	}
+	gate, release, err := os.Pipe() // which ends when the process has its IDs
+	if err != nil {
+		return err
+	}
+	defer release.Close()
+	files = append(files, gate)
 	var ours [3]*os.File
 	defer func() { closeAll(ours[:]) }()
 	for n, wanted := range []bool{j.in != nil, j.out != nil, true} {
@@ -257,6 +263,12 @@ func (j treeJob) run(ctx context.Context, ids idMap) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = p.Kill() })
 	defer stop()
+	if err := ids.apply(p.Pid); err != nil {
+		_ = p.Kill()
+		_, _ = p.Wait()
+		return err
+	}
+	_ = release.Close()
 	return j.attend(ctx, p, ours)
 }
 

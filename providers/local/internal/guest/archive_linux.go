@@ -320,7 +320,8 @@ func replace(dir int, name string) error {
 // settle gives an unpacked file its owner, mode and time. An owner that is
 // not mapped here is left out.
 func settle(fd int, h *tar.Header) error {
-	if err := unix.Fchown(fd, h.Uid, h.Gid); err != nil && !errors.Is(err, unix.EINVAL) {
+	err := unix.Fchown(fd, h.Uid, h.Gid)
+	if err != nil && !errors.Is(err, unix.EINVAL) && plain == nil { // which has one user
 		return err
 	}
 	if err := unix.Fchmod(fd, uint32(h.Mode)&0o7777); err != nil {

@@ -88,6 +88,6 @@ func (r *root) makeWorkDir(dir string) error {
 	if dir == "" {
 		return nil
 	}
-	defaultDir = dir
+	workDir = dir
 	return r.mkdirAll(dir, 0o755)
 }

@@ -11,7 +11,7 @@ import (
 
 // dial connects to an address inside and passes the socket to the host.
 func (s *server) dial(c wire.Conn, r *wire.Request) {
-	conn, err := connect(r.Net, r.Path)
+	conn, err := s.connect(r.Net, r.Path)
 	if err != nil {
 		reply(c, err)
 		return

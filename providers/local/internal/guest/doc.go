@@ -9,9 +9,13 @@ package guest
 
 // First arguments by which a program becomes something else than itself.
 const (
-	InitName = "compute-init" // the init of a sandbox
-	CopyName = "compute-copy" // copies a tree inside a user namespace
-	TreeName = "compute-tree" // does other things with trees there
+	InitName   = "compute-init"   // the init of a sandbox
+	CopyName   = "compute-copy"   // copies a tree inside a user namespace
+	TreeName   = "compute-tree"   // does other things with trees there
+	RemoveName = "compute-remove" // removes a tree inside a user namespace
+	GiveName   = "compute-give"   // gives a directory to the user "user" inside one
+
+	LandlockName = "compute-landlock" // an init that has no namespaces
 )
 
 // LayersName is the directory of an archive that holds layers.

@@ -245,8 +245,12 @@ func (r *root) removeAll(name string) error {
 		return err
 	}
 	defer dir.Close()
-	if full := path.Join(realName(int(dir.Fd())), base); full == "/proc" || full == "/dev" {
+	full := path.Join(realName(int(dir.Fd())), base)
+	if full == "/proc" || full == "/dev" {
 		return unix.EBUSY
+	}
+	if plain != nil && plain.keeps(full) {
+		return unix.EINVAL
 	}
 	return tree.Remove(int(dir.Fd()), base)
 }
@@ -257,6 +261,9 @@ func (r *root) rename(from, to string) error {
 		return err
 	}
 	defer oldDir.Close()
+	if plain != nil && plain.keeps(path.Join(realName(int(oldDir.Fd())), oldBase)) {
+		return unix.EINVAL
+	}
 	newDir, newBase, err := r.split(to)
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func (s *server) stopAll() error {
 	}
 	quiet := 0
 	for range maxRounds {
-		_ = syscall.Kill(-1, syscall.SIGSTOP)
+		stopEvery()
 		if running() {
 			quiet = 0
 			time.Sleep(200 * time.Microsecond)
@@ -59,6 +59,16 @@ func (s *server) stopAll() error {
 		}
 	}
 	return fmt.Errorf("processes go on running: %w", syscall.EBUSY)
+}
+
+func stopEvery() {
+	if plain == nil {
+		_ = syscall.Kill(-1, syscall.SIGSTOP)
+		return
+	}
+	for _, pid := range plain.processes() {
+		_ = syscall.Kill(pid, syscall.SIGSTOP)
+	}
 }
 
 func running() bool {

@@ -51,6 +51,9 @@ func killTree(mark uint64) error {
 // may not read (it runs a program that even root here may not read) counts as
 // a member: better one too many than one that hides.
 func members(mark uint64) []int {
+	if plain != nil {
+		return plain.members(mark)
+	}
 	var found []int
 	for _, pid := range processes() {
 		var st unix.Stat_t
@@ -64,6 +67,9 @@ func members(mark uint64) []int {
 
 // processes lists all processes but init.
 func processes() []int {
+	if plain != nil {
+		return plain.processes()
+	}
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil

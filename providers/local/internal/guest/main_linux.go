@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/computekit/compute/providers/local/internal/seccomp"
-	"github.com/computekit/compute/providers/local/internal/tree"
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
@@ -25,20 +24,15 @@ func init() {
 		code := make(chan int)
 		go func() { code <- runInit() }()
 		os.Exit(<-code)
-	case CopyName:
-		os.Exit(runCopy())
 	case TreeName:
 		os.Exit(runTree(os.Args[1:]))
+	case LandlockName:
+		code := make(chan int)
+		go func() { code <- runLandlock() }()
+		os.Exit(<-code)
+	case CopyName, RemoveName, GiveName:
+		os.Exit(runHelper(os.Args))
 	}
-}
-
-// runCopy copies the tree at descriptor 3 into the directory at descriptor 4.
-func runCopy() int {
-	if err := tree.Copy(4, 3); err != nil {
-		fmt.Fprint(os.Stderr, err)
-		return 1
-	}
-	return 0
 }
 
 // runInit is the life of a sandbox's init.

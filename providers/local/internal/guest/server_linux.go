@@ -189,6 +189,9 @@ func (s *server) ping(c wire.Conn, _ *wire.Request) {
 
 // shutdown ends init, and the kernel ends with it all that it started.
 func (s *server) shutdown(c wire.Conn, _ *wire.Request) {
+	if plain != nil {
+		plain.end()
+	}
 	_ = c.Send(&wire.Reply{})
 	os.Exit(0)
 }

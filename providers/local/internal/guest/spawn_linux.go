@@ -65,6 +65,9 @@ func (s *spawner) dropBounding() error {
 	if has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, s.last, 0, 0, 0); err == nil && has == 0 {
 		return nil
 	}
+	if err := dropInherited(); err != nil {
+		return err
+	}
 	for cap := uintptr(0); cap <= s.last; cap++ {
 		if kept[cap] {
 			continue
@@ -76,10 +79,28 @@ func (s *spawner) dropBounding() error {
 	return nil
 }
 
+// dropInherited makes sure that programs get no capability of this thread's that
+// is not in the bounding set: init may have been started with some.
+func dropInherited() error {
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && err != unix.EINVAL {
+		return os.NewSyscallError("prctl(PR_CAP_AMBIENT)", err)
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var caps [2]unix.CapUserData
+	if err := unix.Capget(&header, &caps[0]); err != nil {
+		return os.NewSyscallError("capget", err)
+	}
+	caps[0].Inheritable, caps[1].Inheritable = 0, 0
+	return os.NewSyscallError("capset", unix.Capset(&header, &caps[0]))
+}
+
 const maxReapTime = 32 * time.Millisecond
 
 // start starts a program and returns when it is executing.
 func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*child, error) {
+	if plain != nil {
+		return plain.start(s.reaper, path, argv, attr)
+	}
 	// From here to the fork on one thread. It need not be one of its own:
 	// nothing else that init does depends on what is changed here.
 	runtime.LockOSThread()

@@ -7,10 +7,10 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/computekit/compute/providers/local/internal/landlock"
 	"github.com/computekit/compute/providers/local/internal/tree"
 )
 
@@ -28,6 +28,15 @@ func runTree(args []string) int {
 	return 0
 }
 
+// awaitGate returns when the pipe at a descriptor ends: this process has its
+// IDs then.
+func awaitGate(fd int) error {
+	gate := os.NewFile(uintptr(fd), "gate")
+	defer gate.Close()
+	_, err := io.Copy(io.Discard, gate)
+	return err
+}
+
 func tryTree(args []string) error {
 	if len(args) != 2 {
 		return unix.EINVAL
@@ -40,6 +49,9 @@ func tryTree(args []string) error {
 	for i := range dirs {
 		dirs[i] = firstTree + i
 		unix.CloseOnExec(dirs[i])
+	}
+	if err := awaitGate(firstTree + n); err != nil {
+		return err
 	}
 	runtime.LockOSThread()
 	if err := confine(dirs); err != nil {
@@ -101,7 +113,7 @@ func confine(dirs []int) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	if err := landlock(dirs); err != nil {
+	if err := confineFiles(dirs); err != nil {
 		return err
 	}
 	const needed = 1<<unix.CAP_CHOWN | 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH |
@@ -111,37 +123,16 @@ func confine(dirs []int) error {
 	return unix.Capset(&head, &data[0])
 }
 
-// landlock lets this thread reach no files but those below dirs. Kernels
-// without it give a process less to fear: none.
-func landlock(dirs []int) error {
-	abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
-	if errno != 0 {
-		return nil
+// confineFiles lets this thread reach no files but those below dirs. Kernels
+// without Landlock give a process less to fear: none.
+func confineFiles(dirs []int) error {
+	if _, err := landlock.ABI(); err != nil {
+		return nil //nolint:nilerr // as said
 	}
-	rights := uint64(unix.LANDLOCK_ACCESS_FS_MAKE_SYM<<1 - 1) // all of the first version
-	if abi >= 2 {
-		rights |= unix.LANDLOCK_ACCESS_FS_REFER
-	}
-	if abi >= 3 {
-		rights |= unix.LANDLOCK_ACCESS_FS_TRUNCATE
-	}
-	attr := rights // the first field of struct landlock_ruleset_attr, as much as the first version has
-	ruleset, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
-	if errno != 0 {
-		return os.NewSyscallError("landlock_create_ruleset", errno)
-	}
-	defer unix.Close(int(ruleset))
+	var rules landlock.Rules
 	for _, dir := range dirs {
-		rule := unix.LandlockPathBeneathAttr{Allowed_access: rights, Parent_fd: int32(dir)}
-		_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, ruleset, unix.LANDLOCK_RULE_PATH_BENEATH,
-			uintptr(unsafe.Pointer(&rule)), 0, 0, 0)
-		if errno != 0 {
-			return os.NewSyscallError("landlock_add_rule", errno)
-		}
+		// Whiteouts are devices.
+		rules.Files = append(rules.Files, landlock.File{Path: procFd(dir), Rights: landlock.All | unix.LANDLOCK_ACCESS_FS_MAKE_CHAR})
 	}
-	_, _, errno = unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0, 0)
-	if errno != 0 {
-		return os.NewSyscallError("landlock_restrict_self", errno)
-	}
-	return nil
+	return rules.Restrict()
 }

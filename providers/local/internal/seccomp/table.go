@@ -17,11 +17,13 @@ type Rule struct {
 	When  []Cond
 }
 
-// A Cond compares the low 32 bits of an argument.
+// A Cond compares 32 bits of an argument.
 type Cond struct {
 	Arg   uint32
 	Op    Op
 	Value uint32
+	Mask  uint32 // bits that count; 0 is all
+	High  bool   // compare the high 32 bits, not the low
 }
 
 // An Op is how a Cond compares.
@@ -71,17 +73,17 @@ var forbidden = []uint32{
 var conditional = []Rule{
 	// C libraries fall back to clone, whose flags a filter can see.
 	{Nr: unix.SYS_CLONE3, Errno: unix.ENOSYS},
-	{Nr: unix.SYS_CLONE, Errno: unix.EPERM, When: []Cond{{0, AnyBit, cloneNamespaces}}},
-	{Nr: unix.SYS_UNSHARE, Errno: unix.EPERM, When: []Cond{{0, AnyBit, newNamespaces}}},
+	{Nr: unix.SYS_CLONE, Errno: unix.EPERM, When: []Cond{{Arg: 0, Op: AnyBit, Value: cloneNamespaces}}},
+	{Nr: unix.SYS_UNSHARE, Errno: unix.EPERM, When: []Cond{{Arg: 0, Op: AnyBit, Value: newNamespaces}}},
 	// Typing into somebody's terminal.
-	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{1, Equal, unix.TIOCSTI}}},
-	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{1, Equal, unix.TIOCLINUX}}},
+	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{Arg: 1, Op: Equal, Value: unix.TIOCSTI}}},
+	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{Arg: 1, Op: Equal, Value: unix.TIOCLINUX}}},
 	// Of netlink only the routing family, which getifaddrs reads.
 	{Nr: unix.SYS_SOCKET, Errno: unix.EPROTONOSUPPORT, When: []Cond{
-		{0, Equal, unix.AF_NETLINK}, {2, NotEqual, unix.NETLINK_ROUTE}}},
+		{Arg: 0, Op: Equal, Value: unix.AF_NETLINK}, {Arg: 2, Op: NotEqual, Value: unix.NETLINK_ROUTE}}},
 	{Nr: unix.SYS_SOCKET, Errno: unix.EAFNOSUPPORT, When: []Cond{
-		{0, NotEqual, unix.AF_UNIX}, {0, NotEqual, unix.AF_INET},
-		{0, NotEqual, unix.AF_INET6}, {0, NotEqual, unix.AF_NETLINK}}},
+		{Arg: 0, Op: NotEqual, Value: unix.AF_UNIX}, {Arg: 0, Op: NotEqual, Value: unix.AF_INET},
+		{Arg: 0, Op: NotEqual, Value: unix.AF_INET6}, {Arg: 0, Op: NotEqual, Value: unix.AF_NETLINK}}},
 }
 
 // Table returns all rules for this architecture.
@@ -96,7 +98,7 @@ func Table() []Rule {
 // alone are the rules for a process that has threads and no children.
 func alone() []Rule {
 	calls := []uint32{unix.SYS_EXECVE, unix.SYS_EXECVEAT, unix.SYS_KILL, unix.SYS_PIDFD_OPEN, unix.SYS_PIDFD_SEND_SIGNAL}
-	rules := []Rule{{Nr: unix.SYS_CLONE, Errno: unix.EPERM, When: []Cond{{0, NoBit, unix.CLONE_THREAD}}}}
+	rules := []Rule{{Nr: unix.SYS_CLONE, Errno: unix.EPERM, When: []Cond{{Arg: 0, Op: NoBit, Value: unix.CLONE_THREAD}}}}
 	for _, nr := range append(calls, forksHere...) {
 		rules = append(rules, Rule{Nr: nr, Errno: unix.EPERM})
 	}

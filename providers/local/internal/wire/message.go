@@ -44,6 +44,7 @@ const (
 	CodeNotFound   = "not-found" // the program does not exist
 	CodeNotExec    = "not-exec"  // the program cannot be executed
 	CodeUser       = "user"      // the user cannot be had
+	CodeOneUser    = "one-user"  // there is one user, and not this
 	CodeNoProcess  = "no-process"
 	CodeLimit      = "limit"
 	CodeNoShell    = "no-shell"
@@ -260,6 +261,8 @@ type Config struct {
 	Base   BaseConfig
 	Limits LimitsConfig
 	Mounts []MountConfig
+
+	Landlock LandlockConfig // of an init without namespaces
 }
 
 func (g *Config) fields(c *codec) {
@@ -286,4 +289,5 @@ func (g *Config) fields(c *codec) {
 		}
 		g.Mounts[i].fields(c)
 	}
+	g.Landlock.fields(c)
 }
