@@ -209,6 +209,7 @@ func (l *launcher) converse(control wire.Conn) error {
 	if err := writeRecord(l.spec.Dir, l.proc.Pid); err != nil {
 		return err
 	}
+	makeExpendable(l.proc.Pid)
 	if err := heard(control); err != nil {
 		return err
 	}

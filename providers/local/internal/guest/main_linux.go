@@ -32,6 +32,11 @@ func init() {
 
 // runCopy copies the tree at descriptor 3 into the directory at descriptor 4.
 func runCopy() int {
+	// What it reads was made by a hostile program.
+	if err := seccomp.Install(); err != nil {
+		fmt.Fprint(os.Stderr, "installing the seccomp filter: ", err)
+		return 1
+	}
 	if err := tree.Copy(4, 3); err != nil {
 		fmt.Fprint(os.Stderr, err)
 		return 1
@@ -120,6 +125,7 @@ func prepare(config *wire.Config, listener *os.File, mounts []*os.File) (*server
 		{"opening devices", s.openDevices},
 		{"preparing the spawner", func() (err error) { s.spawner, err = newSpawner(); return err }},
 		{"setting limits", func() error { return setLimits(config.MaxProcs) }},
+		{"taking less than the host's program", beModest},
 		{"shielding init", shield},
 		{"installing the seccomp filter", seccomp.Install},
 		{"listening", func() error { return s.listen(listener) }},

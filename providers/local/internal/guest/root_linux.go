@@ -256,6 +256,7 @@ func mountProc() error {
 	if err := unix.Mount("proc", "r/proc", "proc", flags, ""); err != nil {
 		return fmt.Errorf("%s: %w", ErrMountProc, err)
 	}
+	tuneSysctls("r/proc")
 	for _, name := range hidden {
 		if path := "r/proc/" + name; !closed(path) {
 			if err := unix.Mount("/dev/null", path, "", unix.MS_BIND, ""); err != nil {

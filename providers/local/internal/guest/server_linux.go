@@ -69,6 +69,7 @@ func (s *server) serve() {
 		c, err := s.listener.AcceptUnix()
 		if err != nil {
 			// Out of descriptors, perhaps: those in use will be closed.
+			time.Sleep(time.Millisecond)
 			continue
 		}
 		go s.handle(wire.Conn{UnixConn: c})
