@@ -39,6 +39,9 @@ func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
 	r := run{call: c}
 	defer func() { wire.CloseAll(files) }()
 	if cmd.Stdin != nil {
+		// Closed in the end, whether it was taken or not: a process left in the
+		// background may hold the other end for ever.
+		defer files[0].Close()
 		r.feed(files[0], cmd.Stdin)
 		files = files[1:]
 	}

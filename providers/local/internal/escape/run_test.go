@@ -37,10 +37,13 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-func newBox(t testing.TB) *engine.Box {
+func newBox(t testing.TB) *engine.Box { return newSmallBox(t, 0) }
+
+// newSmallBox is newBox with few processes, which spares the machine.
+func newSmallBox(t testing.TB, processes int) *engine.Box {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "box")
-	b, err := engine.Start(t.Context(), engine.Spec{Dir: dir, StateDir: stateDir})
+	b, err := engine.Start(t.Context(), engine.Spec{Dir: dir, StateDir: stateDir, MaxProcesses: processes})
 	if errors.Is(err, errors.ErrUnsupported) {
 		t.Skip("no sandboxes here: ", err)
 	}

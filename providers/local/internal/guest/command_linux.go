@@ -48,7 +48,7 @@ func (s *server) launch(r *wire.Request, stdio [3]uintptr) (*child, error) {
 
 func (s *server) attributes(r *wire.Request, who user) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setsid: true, Setctty: r.TTY}
-	if who.uid|who.gid != 0 || len(who.groups) > 0 {
+	if s.config.Ranged || who.uid|who.gid != 0 || len(who.groups) > 0 {
 		attr.Credential = &syscall.Credential{
 			Uid: who.uid, Gid: who.gid, Groups: who.groups, NoSetGroups: !s.config.Ranged,
 		}

@@ -1,6 +1,12 @@
 package guest
 
-import "golang.org/x/sys/unix"
+import (
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/computekit/compute/providers/local/internal/wire"
+)
 
 // sysctls are settings of the sandbox's own namespaces, made before /proc/sys
 // becomes read-only. Each bounds what belongs to no process, and so is neither
@@ -22,13 +28,26 @@ var sysctls = map[string]string{
 	"kernel/sem":             "250 32000 32 128",
 }
 
-func tuneSysctls(proc string) {
+func tuneSysctls(proc string, config *wire.Config) {
 	for name, value := range sysctls {
-		if fd, err := unix.Open(proc+"/sys/"+name, unix.O_WRONLY|unix.O_CLOEXEC, 0); err == nil {
-			_, _ = unix.Write(fd, []byte(value))
-			_ = unix.Close(fd)
-		}
+		setSysctl(proc, name, value)
 	}
+	setSysctl(proc, "kernel/pid_max", strconv.FormatUint(pidMax(config.MaxProcs), 10))
+}
+
+func setSysctl(proc, name, value string) {
+	if fd, err := unix.Open(proc+"/sys/"+name, unix.O_WRONLY|unix.O_CLOEXEC, 0); err == nil {
+		_, _ = unix.Write(fd, []byte(value))
+		_ = unix.Close(fd)
+	}
+}
+
+// pidMax bounds the processes of all users of a sandbox together, since the
+// limit of processes is one for each. It leaves room, so that numbers are not
+// used again at once. Kernels before Linux 6.14 do not have it.
+func pidMax(procs uint64) uint64 {
+	const reserved, most = 300, 1 << 22 // the kernel's
+	return min(4*min(procs, most)+reserved, most)
 }
 
 // Limits of what counts as one user's on the whole machine: no sandbox may
@@ -36,6 +55,19 @@ func tuneSysctls(proc string) {
 var userLimits = map[int]uint64{
 	unix.RLIMIT_SIGPENDING: 8192,
 	unix.RLIMIT_MSGQUEUE:   256 << 10, // bytes
+}
+
+// ownUser is whom init really is, where there are users: the last of them. The
+// kernel counts some things by the real user, such as descriptors under way
+// over Unix sockets, of which commands could take all there are; and it lets
+// users change each other's limits. What init does it does as root still.
+const ownUser = 1<<16 - 1
+
+func becomeOwnUser(config *wire.Config) error {
+	if !config.Ranged {
+		return nil
+	}
+	return unix.Setresuid(ownUser, 0, ownUser)
 }
 
 // beModest takes less than the host's program may have.
