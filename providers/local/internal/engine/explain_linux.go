@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/computekit/compute/providers/local/internal/guest"
 	"github.com/computekit/compute/providers/local/internal/wire"
@@ -89,5 +92,21 @@ func remoteError(f wire.Fault) error {
 	if f.Errno < 0 || f.Errno > 4095 {
 		f.Errno = 0
 	}
-	return &faultError{text: f.Text, errno: syscall.Errno(f.Errno)}
+	return &faultError{text: printable(f.Text), errno: syscall.Errno(f.Errno)}
+}
+
+// maxText bounds the text of an error that came from a sandbox.
+const maxText = 4 << 10
+
+// printable makes a text fit for a line of a log: names in it may be those of
+// a hostile program's files.
+func printable(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText] + "..."
+	}
+	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) < 0 {
+		return s
+	}
+	quoted := strconv.Quote(s)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }

@@ -241,6 +241,7 @@ func (l *launcher) converse(control wire.Conn, joined func() error) error {
 	if err := writeRecord(l.spec.Dir, l.proc.Pid, record{Base: filepath.Base(l.base.layer)}); err != nil {
 		return err
 	}
+	makeExpendable(l.proc.Pid)
 	if err := heard(control); err != nil {
 		return err
 	}

@@ -50,12 +50,18 @@ func (r *root) pack(name string, w io.Writer) error {
 	return buf.Flush()
 }
 
+// maxName bounds the names in an archive that goes out, and so how deep a tree
+// can be in it. It is more than a path can have.
+const maxName = 16 << 10
+
 func packDir(tw *tar.Writer, dir *os.File, prefix string) error {
-	names, err := dir.Readdirnames(-1)
+	if len(prefix) > maxName {
+		return fmt.Errorf("directories are nested too deep for an archive: %w", unix.ENAMETOOLONG)
+	}
+	names, err := namesIn(dir)
 	if err != nil {
 		return err
 	}
-	slices.Sort(names)
 	for _, name := range names {
 		e, err := entryOf(int(dir.Fd()), name)
 		if err == nil {

@@ -63,7 +63,7 @@ func (s *server) attributes(r *wire.Request, who user) *syscall.SysProcAttr {
 	if plain != nil {
 		return attr // there is nobody else to become
 	}
-	if who.uid|who.gid != 0 || len(who.groups) > 0 {
+	if s.config.Ranged || who.uid|who.gid != 0 || len(who.groups) > 0 {
 		attr.Credential = &syscall.Credential{
 			Uid: who.uid, Gid: who.gid, Groups: who.groups, NoSetGroups: !s.config.Ranged,
 		}

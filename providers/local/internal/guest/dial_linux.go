@@ -22,7 +22,7 @@ func (s *server) dial(c wire.Conn, r *wire.Request) {
 		reply(c, err)
 		return
 	}
-	_ = raw.Control(func(fd uintptr) { _ = c.Send(&wire.Reply{}, int(fd)) })
+	_ = raw.Control(func(fd uintptr) { _ = pass(c, &wire.Reply{}, int(fd)) })
 }
 
 func connect(network, address string) (net.Conn, error) {

@@ -27,7 +27,7 @@ func (s *server) exec(c wire.Conn, r *wire.Request) {
 		return
 	}
 	defer ch.mark.close()
-	if c.Send(&wire.Reply{PID: ch.pid}, io.hostFds()...) != nil {
+	if !pass(c, &wire.Reply{PID: ch.pid}, io.hostFds()...) {
 		_ = killTree(ch.mark.inode)
 		return
 	}

@@ -3,6 +3,8 @@ package guest
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -29,7 +31,7 @@ func (s *server) read(c wire.Conn, r *wire.Request) {
 		reply(c, err)
 		return
 	}
-	_ = c.Send(&wire.Reply{Entries: []wire.Entry{e}}, rawFd(f))
+	_ = pass(c, &wire.Reply{Entries: []wire.Entry{e}}, rawFd(f))
 }
 
 // write gives the host a new file to fill, and puts it in the place of the
@@ -43,7 +45,7 @@ func (s *server) write(c wire.Conn, r *wire.Request) {
 		return
 	}
 	defer w.close()
-	if c.Send(&wire.Reply{}, rawFd(w.file)) != nil {
+	if !pass(c, &wire.Reply{}, rawFd(w.file)) {
 		return
 	}
 	var commit wire.Request
@@ -182,14 +184,27 @@ func (s *server) readDir(c wire.Conn, r *wire.Request) {
 			return struct{}{}, err
 		}
 		defer dir.Close()
-		names, err := dir.Readdirnames(-1)
+		names, err := namesIn(dir)
 		if err != nil {
 			return struct{}{}, err
 		}
-		slices.Sort(names)
 		return struct{}{}, sendEntries(c, int(dir.Fd()), names)
 	})
 	_ = c.Send(&wire.Reply{Done: true, Fault: fault(err)})
+}
+
+// namesIn returns the names in a directory, sorted. Init must hold them all, so
+// there is a bound.
+func namesIn(dir *os.File) ([]string, error) {
+	names, err := dir.Readdirnames(maxEntries + 1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if len(names) > maxEntries {
+		return nil, fmt.Errorf("a directory has more than %d entries: %w", maxEntries, unix.E2BIG)
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 func sendEntries(c wire.Conn, dir int, names []string) error {

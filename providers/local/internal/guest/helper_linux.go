@@ -6,6 +6,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/computekit/compute/providers/local/internal/seccomp"
 	"github.com/computekit/compute/providers/local/internal/tree"
 )
 
@@ -13,7 +14,11 @@ import (
 // descriptor 3, once its input ends: by then it has the IDs of the namespace.
 func runHelper(args []string) int {
 	_, _ = io.Copy(io.Discard, os.Stdin)
-	if err := help(args); err != nil {
+	err := seccomp.Install() // what it reads was made by a hostile program
+	if err == nil {
+		err = help(args)
+	}
+	if err != nil {
 		fmt.Fprint(os.Stderr, err)
 		return 1
 	}

@@ -126,6 +126,8 @@ func prepare(config *wire.Config, listener *os.File, mounts []*os.File) (*server
 		{"preparing the spawner", func() (err error) { s.spawner, err = newSpawner(s.limits); return err }},
 		{"setting limits", func() error { return setLimits(config.MaxProcs) }},
 		{"limiting", s.limits.prepare},
+		{"taking less than the host's program", beModest},
+		{"becoming a user of its own", func() error { return becomeOwnUser(config) }},
 		{"shielding init", shield},
 		{"installing the seccomp filter", seccomp.Install},
 		{"listening", func() error { return s.listen(listener) }},

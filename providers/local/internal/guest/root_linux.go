@@ -55,7 +55,7 @@ func mountRoot(config *wire.Config) error {
 	if err := mountDev(config.Ranged); err != nil {
 		return fmt.Errorf("/dev: %w", err)
 	}
-	return mountProc()
+	return mountProc(config)
 }
 
 // mountTrees mounts the others beside it: their places may not be there yet.
@@ -262,11 +262,12 @@ func closed(path string) bool {
 	return err == unix.ENOENT || err == nil && st.Mode&0o007 == 0
 }
 
-func mountProc() error {
+func mountProc(config *wire.Config) error {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	if err := unix.Mount("proc", "r/proc", "proc", flags, ""); err != nil {
 		return fmt.Errorf("%s: %w", ErrMountProc, err)
 	}
+	tuneSysctls("r/proc", config)
 	for _, name := range hidden {
 		if path := "r/proc/" + name; !closed(path) {
 			if err := unix.Mount("/dev/null", path, "", unix.MS_BIND, ""); err != nil {

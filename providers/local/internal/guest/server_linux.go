@@ -2,6 +2,7 @@ package guest
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -74,6 +75,7 @@ func (s *server) serve() {
 		c, err := s.listener.AcceptUnix()
 		if err != nil {
 			// Out of descriptors, perhaps: those in use will be closed.
+			time.Sleep(time.Millisecond)
 			continue
 		}
 		go s.handle(wire.Conn{UnixConn: c})
@@ -207,6 +209,16 @@ func (e *opError) Unwrap() error { return e.err }
 
 func reply(c wire.Conn, err error) {
 	_ = c.Send(&wire.Reply{Fault: fault(err)})
+}
+
+// pass sends a reply with files. That the kernel refuses to pass any is a
+// limit, not the end of init.
+func pass(c wire.Conn, r *wire.Reply, files ...int) bool {
+	err := c.Send(r, files...)
+	if errors.Is(err, unix.ETOOMANYREFS) {
+		reply(c, &opError{wire.CodeLimit, fmt.Errorf("the user has too many descriptors under way over Unix sockets: %w", err)})
+	}
+	return err == nil
 }
 
 func fault(err error) wire.Fault {

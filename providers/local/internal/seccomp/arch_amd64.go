@@ -4,12 +4,7 @@ package seccomp
 
 import "golang.org/x/sys/unix"
 
-const (
-	auditArch = unix.AUDIT_ARCH_X86_64
-	// foreignABI is the first number of the x32 calls, which would reach the
-	// same functions under other numbers.
-	foreignABI = 0x40000000
-)
+const auditArch = unix.AUDIT_ARCH_X86_64
 
 var forbiddenHere = []uint32{
 	unix.SYS_IOPL, unix.SYS_IOPERM, unix.SYS_MODIFY_LDT, unix.SYS_USELIB, unix.SYS_USTAT, unix.SYS_SYSFS,

@@ -50,7 +50,7 @@ func Assemble(rules []Rule) []unix.SockFilter {
 		jump(unix.BPF_JEQ, auditArch, 1, 0),
 		fail(unix.ENOSYS),
 		load(nrOffset),
-		jump(unix.BPF_JGE, foreignABI, 0, 1),
+		jump(unix.BPF_JGE, ceiling, 0, 1),
 		fail(unix.ENOSYS),
 	}
 	rules = slices.Clone(rules)

@@ -8,7 +8,11 @@
 // that whole parts of the kernel are out of reach if those have a flaw.
 package seccomp
 
-import "golang.org/x/sys/unix"
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
 
 // A Rule refuses one system call with Errno, when all of When hold.
 type Rule struct {
@@ -92,7 +96,10 @@ func Table() []Rule {
 	for _, nr := range append(forbidden[:len(forbidden):len(forbidden)], forbiddenHere...) {
 		rules = append(rules, Rule{Nr: nr, Errno: unix.EPERM})
 	}
-	return append(rules, conditional...)
+	for _, nr := range unavailable {
+		rules = append(rules, Rule{Nr: nr, Errno: unix.ENOSYS})
+	}
+	return slices.Concat(rules, conditional, guards, networks)
 }
 
 // alone are the rules for a process that has threads and no children.
