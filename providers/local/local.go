@@ -106,6 +106,10 @@ type Config struct {
 
 	// Isolation is how sandboxes are isolated; empty is [Namespaces].
 	Isolation Isolation
+
+	// LocalCode allows repositories of [compute.CodeMount] that are directories
+	// of this machine. Whoever may create sandboxes can then read all of them.
+	LocalCode bool
 }
 
 // Provider implements [compute.Compute]. Close it with [compute.Close].
@@ -113,6 +117,7 @@ type Provider struct {
 	providers.Unimplemented // templates
 
 	isolation Isolation
+	localCode bool
 	state     *state
 
 	mu     sync.Mutex
@@ -129,7 +134,7 @@ type Provider struct {
 // missing if not. It also removes what programs that were killed have left
 // half made.
 func New(cfg Config) (*Provider, error) {
-	p := &Provider{isolation: cmp.Or(cfg.Isolation, Namespaces), urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
+	p := &Provider{isolation: cmp.Or(cfg.Isolation, Namespaces), localCode: cfg.LocalCode, urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
 	switch p.isolation {
 	case Namespaces:
 	case None:

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -114,6 +115,9 @@ func (p *Provider) undo(ctx context.Context, op, id string, err error) error {
 
 // refer makes the layers of a snapshot m's, in a way that keeps them.
 func (p *Provider) refer(op string, m *meta, snapshot string) error {
+	if m.Start.Template != "" {
+		return p.referTemplate(op, m)
+	}
 	if snapshot == "" {
 		return nil
 	}
@@ -160,7 +164,7 @@ func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
 
 // environment is that of all commands of a sandbox.
 func environment(m *meta) []string {
-	var env []string
+	env := slices.Clone(m.Start.Env)
 	for _, k := range slices.Sorted(maps.Keys(m.Env)) {
 		env = append(env, k+"="+m.Env[k])
 	}
@@ -224,7 +228,7 @@ func (p *Provider) load(op, id string) (*meta, error) {
 }
 
 func (p *Provider) handle(m *meta) *Sandbox {
-	s := &Sandbox{p: p, id: m.ID, user: m.User}
+	s := &Sandbox{p: p, id: m.ID, user: cmp.Or(m.User, m.Start.User)}
 	s.adopt(m)
 	return s
 }
@@ -369,5 +373,5 @@ func (p *Provider) sweep(ctx context.Context) error {
 			return err
 		}
 	}
-	return p.collect()
+	return p.sweepBuilds(ctx)
 }

@@ -231,7 +231,8 @@ func (p *Provider) collect() error {
 	return p.removeLayers(layers)
 }
 
-// references finds the layers that sandboxes and snapshots refer to.
+// references finds the layers that sandboxes, snapshots, templates and the
+// cache of builds refer to.
 func (p *Provider) references() (map[string]bool, error) {
 	used := map[string]bool{}
 	use := func(ids []string) {
@@ -263,7 +264,7 @@ func (p *Provider) references() (map[string]bool, error) {
 			use(sm.Layers)
 		}
 	}
-	return used, nil
+	return used, p.templateReferences(use)
 }
 
 // Rollback implements [compute.Rollbacker].

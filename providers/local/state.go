@@ -18,7 +18,9 @@ import (
 //	sandboxes/ID/refs.json   the layers under it, while it is being made too
 //	sandboxes/ID/meta.json   the sandbox; written last, so there is one or there is none
 //	snapshots/ID.json        one snapshot; written last too
-//	layers/ID/               files of a snapshot, never changed
+//	templates/ID/            one template: see template_state.go
+//	cache/KEY.json           one step of a build, and the layer it made
+//	layers/ID/               files of a snapshot, template or step, never changed
 //	publish                  held while a sandbox is given its time of creation
 //	lock                     held shared to use layers, exclusively to remove some
 //
@@ -44,6 +46,8 @@ type meta struct {
 	Limits  limitsMeta  `json:"limits,omitzero"`  // limits.go
 	Network networkMeta `json:"network,omitzero"` // policy.go
 	Mounts  []mountMeta `json:"mounts,omitempty"` // mounts.go
+
+	todo todo // template_start.go
 }
 
 // snapshotMeta is what a snapshot's file holds.
@@ -63,7 +67,7 @@ const stateVersion = 1
 // openState makes the directories that are missing.
 func openState(dir string) (*state, error) {
 	s := &state{dir: dir}
-	for _, d := range []string{dir, s.path("sandboxes"), s.path("snapshots"), s.path("layers")} {
+	for _, d := range []string{dir, s.path("sandboxes"), s.path("snapshots"), s.path("layers"), s.path("templates"), s.path("cache")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, err
 		}
