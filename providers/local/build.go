@@ -149,12 +149,12 @@ func (b *builder) wrap(err error) error {
 		return e
 	}
 	_, exited := errors.AsType[*compute.ExitError](err)
-	_, line := errors.AsType[*dockerfile.Error](err)
+	_, isProblem := errors.AsType[problem](err)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		e.Kind = errors.ErrUnsupported
 	case exited:
-	case line:
+	case isProblem:
 		e.Kind = compute.ErrInvalid
 	default:
 		return b.p.outside(b.op, "", err)
@@ -220,7 +220,7 @@ func (b *builder) writeFiles(ctx context.Context, pt *point) error {
 	return b.step(ctx, pt, fmt.Sprintf("[files] %d", len(all)), parts, func(ctx context.Context, box *engine.Box) error {
 		for _, f := range all {
 			if err := box.WriteFile(ctx, f, strings.NewReader(b.opts.Files[f]), 0o644); err != nil {
-				return fmt.Errorf("file %q: %w", f, err)
+				return wrong("file %q: %w", f, err)
 			}
 		}
 		return nil

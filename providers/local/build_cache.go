@@ -33,6 +33,9 @@ const (
 	maxCacheSteps = 4000
 )
 
+// mountCaches is the directory in that of the cache for RUN --mount=type=cache.
+const mountCaches = "mounts"
+
 // digest is a key made of parts; no two lists of parts have the same.
 func digest(parts ...string) string {
 	h := sha256.New()
@@ -85,7 +88,7 @@ func (p *Provider) cacheEntries() ([]cacheEntry, error) {
 	}
 	var all []cacheEntry
 	for _, f := range files {
-		if strings.HasPrefix(f.Name(), ".") { // being written
+		if strings.HasPrefix(f.Name(), ".") || f.IsDir() { // being written, or caches of mounts
 			continue
 		}
 		e := cacheEntry{file: filepath.Join(p.state.path("cache"), f.Name())}
@@ -112,9 +115,12 @@ func (p *Provider) cacheReferences(use func([]string)) error {
 	return err
 }
 
-// trimCache forgets the steps that were not used for the given time, and those
-// beyond the size of the cache.
+// trimCache forgets what was not used for the given time, and the steps beyond
+// the size of the cache.
 func (p *Provider) trimCache(age time.Duration) error {
+	if err := p.trimMounts(age); err != nil {
+		return err
+	}
 	all, err := p.cacheEntries()
 	if err != nil {
 		return err
@@ -126,6 +132,26 @@ func (p *Provider) trimCache(age time.Duration) error {
 			continue
 		}
 		if err := ignoreNotExist(os.Remove(e.file)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trimMounts forgets the caches of RUN --mount that were not used for the given
+// time.
+func (p *Provider) trimMounts(age time.Duration) error {
+	dir := p.state.path("cache", mountCaches)
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return ignoreNotExist(err)
+	}
+	for _, f := range files {
+		info, err := f.Info()
+		if err != nil || time.Since(info.ModTime()) < age || strings.HasPrefix(f.Name(), ".") && time.Since(info.ModTime()) < time.Hour {
+			continue // gone, used, or being written
+		}
+		if err := ignoreNotExist(os.Remove(filepath.Join(dir, f.Name()))); err != nil {
 			return err
 		}
 	}

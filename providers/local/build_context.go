@@ -56,8 +56,11 @@ func (b *builder) context(ctx context.Context) (*buildContext, error) {
 		if err == nil {
 			err = c.list(ctx, ignored)
 		}
+		if err != nil && ctx.Err() == nil {
+			return nil, wrong("reading the context: %w", err)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("reading the context: %w", err)
+			return nil, err
 		}
 	}
 	b.files = c

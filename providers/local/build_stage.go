@@ -229,7 +229,7 @@ func (w *stageWork) words(in *dockerfile.Instruction) ([]string, error) {
 	words := make([]string, len(in.Exec))
 	for i, raw := range in.Exec {
 		var err error
-		if words[i], err = e.Word(raw); err != nil {
+		if words[i], err = e.Content(raw); err != nil { // JSON has said what the quotes are
 			return nil, problem{err}
 		}
 	}
