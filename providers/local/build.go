@@ -134,6 +134,10 @@ func (b *builder) build(ctx context.Context) (err error) {
 		b.log.printf("%v", err)
 		return b.wrap(err)
 	}
+	// A stack of many layers costs every sandbox that starts on it.
+	if pt.layers, _, err = b.p.compact(ctx, pt.layers); err != nil {
+		return b.p.outside(b.op, "", err)
+	}
 	b.record(pt)
 	return b.p.outside(b.op, "", b.p.trimCache(maxCacheAge))
 }

@@ -20,7 +20,7 @@ import (
 // a hash of all that the step depends on, by way of the key of the step before
 // it; its time of change is when it was last used. Two programs that do the
 // same step at once both do it, and the cache keeps the layer of the last.
-type cacheMeta struct {
+type stepMeta struct {
 	Version int    `json:"version"`
 	Layer   string `json:"layer,omitempty"` // empty if the step wrote nothing
 	Bytes   int64  `json:"bytes"`
@@ -33,7 +33,7 @@ const (
 	maxCacheSteps = 4000
 )
 
-// mountCaches is the directory in that of the cache for RUN --mount=type=cache.
+// mountCaches is the directory in that of the steps for RUN --mount=type=cache.
 const mountCaches = "mounts"
 
 // digest is a key made of parts; no two lists of parts have the same.
@@ -45,12 +45,12 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func (s *state) cached(key string) string { return s.path("cache", key+".json") }
+func (s *state) step(key string) string { return s.path("steps", key+".json") }
 
 // cacheGet finds the layer of a step. The caller has the lock that keeps layers.
 func (p *Provider) cacheGet(key string) (layer string, ok bool) {
-	var c cacheMeta
-	file := p.state.cached(key)
+	var c stepMeta
+	file := p.state.step(key)
 	if load(file, &c) != nil || c.Version != stateVersion {
 		return "", false
 	}
@@ -65,48 +65,48 @@ func (p *Provider) cacheGet(key string) (layer string, ok bool) {
 }
 
 func (p *Provider) cachePut(key, layer string) error {
-	c := cacheMeta{Version: stateVersion, Layer: layer}
+	c := stepMeta{Version: stateVersion, Layer: layer}
 	if layer != "" {
 		c.Bytes = engine.LayerSize(p.state.layer(layer))
 	}
-	return save(p.state.cached(key), c)
+	return save(p.state.step(key), c)
 }
 
-// cacheEntry is a step in the cache.
-type cacheEntry struct {
-	cacheMeta
+// stepEntry is a step in the cache.
+type stepEntry struct {
+	stepMeta
 	file string
 	used time.Time
 }
 
-// cacheEntries reads the cache, last used first. What cannot be read is no
+// stepEntries reads the cache, last used first. What cannot be read is no
 // entry, and goes.
-func (p *Provider) cacheEntries() ([]cacheEntry, error) {
-	files, err := os.ReadDir(p.state.path("cache"))
+func (p *Provider) stepEntries() ([]stepEntry, error) {
+	files, err := os.ReadDir(p.state.path("steps"))
 	if err != nil {
 		return nil, err
 	}
-	var all []cacheEntry
+	var all []stepEntry
 	for _, f := range files {
 		if strings.HasPrefix(f.Name(), ".") || f.IsDir() { // being written, or caches of mounts
 			continue
 		}
-		e := cacheEntry{file: filepath.Join(p.state.path("cache"), f.Name())}
+		e := stepEntry{file: filepath.Join(p.state.path("steps"), f.Name())}
 		info, err := f.Info()
 		if err != nil {
 			continue // gone since
 		}
-		if e.used = info.ModTime(); load(e.file, &e.cacheMeta) != nil {
+		if e.used = info.ModTime(); load(e.file, &e.stepMeta) != nil {
 			e.used = time.Time{}
 		}
 		all = append(all, e)
 	}
-	slices.SortFunc(all, func(a, b cacheEntry) int { return cmp.Or(b.used.Compare(a.used), cmp.Compare(a.file, b.file)) })
+	slices.SortFunc(all, func(a, b stepEntry) int { return cmp.Or(b.used.Compare(a.used), cmp.Compare(a.file, b.file)) })
 	return all, nil
 }
 
-func (p *Provider) cacheReferences(use func([]string)) error {
-	all, err := p.cacheEntries()
+func (p *Provider) stepReferences(use func([]string)) error {
+	all, err := p.stepEntries()
 	for _, e := range all {
 		if e.Layer != "" {
 			use([]string{e.Layer})
@@ -121,7 +121,7 @@ func (p *Provider) trimCache(age time.Duration) error {
 	if err := p.trimMounts(age); err != nil {
 		return err
 	}
-	all, err := p.cacheEntries()
+	all, err := p.stepEntries()
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (p *Provider) trimCache(age time.Duration) error {
 // trimMounts forgets the caches of RUN --mount that were not used for the given
 // time.
 func (p *Provider) trimMounts(age time.Duration) error {
-	dir := p.state.path("cache", mountCaches)
+	dir := p.state.path("steps", mountCaches)
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return ignoreNotExist(err)

@@ -143,7 +143,7 @@ func (w *stageWork) cacheMount(m *runMount, o fields) error {
 	if from := o.take("from", ""); from != "" {
 		return lacking("from=%s in a mount of type cache", from)
 	}
-	m.file = w.p.state.path("cache", mountCaches, digest(id, fmt.Sprint(engine.HasUsers()))+".tar")
+	m.file = w.p.state.path("steps", mountCaches, digest(id, fmt.Sprint(engine.HasUsers()))+".tar")
 	return m.owner(o, "0755")
 }
 

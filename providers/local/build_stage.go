@@ -28,19 +28,16 @@ func lacking(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", fmt.Errorf(format, args...), errors.ErrUnsupported)
 }
 
-// Names that FROM and Image may have beside those of templates and images.
-const (
-	baseHost    = "host"
-	baseScratch = "scratch"
-)
+// baseHost is the name that FROM and Image have for the provider's base; that of
+// an empty root is baseScratch.
+const baseHost = "host"
 
 // base is the point that a build starts from: nothing, this machine's programs,
 // a template or an image.
 func (b *builder) base(ctx context.Context, ref string) (*point, error) {
 	switch ref {
 	case "", baseHost:
-		id, err := engine.BaseID(b.p.state.path("base"))
-		return &point{key: digest(baseHost, id)}, err
+		return b.defaultBase(ctx)
 	case baseScratch:
 		return &point{key: digest(baseScratch), bare: true}, nil
 	}
@@ -53,7 +50,32 @@ func (b *builder) base(ctx context.Context, ref string) (*point, error) {
 	case !errors.Is(err, compute.ErrNotFound):
 		return nil, err
 	}
-	return b.imageBase(ctx, ref)
+	im, err := b.p.image(ctx, b.op, ref)
+	if err != nil {
+		return nil, err
+	}
+	return im.point(), nil
+}
+
+// defaultBase is what sandboxes start from that do not say.
+func (b *builder) defaultBase(ctx context.Context) (*point, error) {
+	if b.p.hasOrigin(&meta{}) {
+		im, err := b.p.origin(ctx, b.op, &meta{})
+		if err != nil {
+			return nil, err
+		}
+		return im.point(), nil
+	}
+	id, err := engine.BaseID(b.p.state.path("base"))
+	return &point{key: digest(baseHost, id)}, err
+}
+
+// point is where a build on top of an image starts.
+func (im *imageMeta) point() *point {
+	c := &im.Config
+	return &point{key: digest(append([]string{"image"}, im.Layers...)...), layers: slices.Clone(im.Layers), bare: true,
+		config: imageConfigOf{Env: c.Env, User: c.User, WorkingDir: c.WorkingDir, Entrypoint: c.Entrypoint, Cmd: c.Cmd,
+			Shell: c.Shell, Ports: slices.Clone(c.ExposedPorts), Labels: maps.Clone(c.Labels)}}
 }
 
 // point is where a build on top of a template starts.

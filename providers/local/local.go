@@ -107,6 +107,14 @@ type Config struct {
 	// Isolation is how sandboxes are isolated; empty is [Namespaces].
 	Isolation Isolation
 
+	// Base is what the root of sandboxes is made of, unless their options name
+	// an image, a template or a snapshot; zero is this machine's programs.
+	Base Base
+
+	// Images is where [compute.CreateSandboxOptions.Image] and the base [Image]
+	// are found; nil is nowhere.
+	Images ImageSource
+
 	// LocalCode allows repositories of [compute.CodeMount] that are directories
 	// of this machine. Whoever may create sandboxes can then read all of them.
 	LocalCode bool
@@ -119,6 +127,10 @@ type Provider struct {
 	isolation Isolation
 	localCode bool
 	state     *state
+	images    ImageSource
+	base      Base
+	baseMu    sync.Mutex
+	baseSeen  string // the base as it was when it was looked at
 
 	mu     sync.Mutex
 	closed bool
@@ -143,6 +155,9 @@ func New(cfg Config) (*Provider, error) {
 		}
 	default:
 		return nil, fail("open", "", compute.ErrInvalid, "unknown isolation %q", p.isolation)
+	}
+	if err := p.setBase(cfg); err != nil {
+		return nil, err
 	}
 	dir, err := stateDir(cfg.Dir)
 	if err != nil {

@@ -59,7 +59,10 @@ type fileWriter interface {
 
 // box makes an [*engine.Box] a machine: Go wants the interfaces to be the same
 // to the letter.
-type box struct{ *engine.Box }
+type box struct {
+	*engine.Box
+	dir string // where commands run
+}
 
 func (b box) Terminal(ctx context.Context, cmd engine.Command, size engine.Size) (terminal, error) {
 	t, err := b.Box.Terminal(ctx, cmd, size)
@@ -72,9 +75,9 @@ func (b box) Terminal(ctx context.Context, cmd engine.Command, size engine.Size)
 func (b box) RemoveAll(ctx context.Context, name string) error {
 	full := path.Clean(name)
 	if !path.IsAbs(name) {
-		full = path.Join(workdir, name)
+		full = path.Join(b.dir, name)
 	}
-	if full == workdir {
+	if full == b.dir {
 		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrInvalid}
 	}
 	return b.Box.RemoveAll(ctx, name)

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -41,7 +42,7 @@ func (s *Sandbox) adopt(m *meta) {
 		}
 	default:
 		r.run = m.Runs[len(m.Runs)-1]
-		r.machine = box{engine.At(filepath.Join(s.p.state.box(m.ID), r.run))}
+		r.machine = box{engine.At(filepath.Join(s.p.state.box(m.ID), r.run)), cmp.Or(m.Start.Dir, workdir)}
 	}
 	s.run.Store(r)
 }
@@ -237,6 +238,9 @@ func (s *Sandbox) Resume(ctx context.Context) error {
 			if info, err := s.info(ctx, op, m); err != nil || info.Status == compute.StatusRunning {
 				return err
 			}
+		}
+		if err := s.foldRuns(ctx, m); err != nil {
+			return cmp.Or(ended(ctx, op, s.id), s.p.outside(op, s.id, err))
 		}
 		return s.restart(ctx, op, m)
 	})

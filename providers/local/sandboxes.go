@@ -75,7 +75,7 @@ func (p *Provider) create(ctx context.Context, op string, m *meta, snapshot stri
 			err = p.undo(ctx, op, m.ID, err)
 		}
 	}()
-	if err := p.refer(op, m, snapshot); err != nil {
+	if err := p.refer(ctx, op, m, snapshot); err != nil {
 		return err
 	}
 	if err := p.boot(ctx, op, m); err != nil {
@@ -113,12 +113,12 @@ func (p *Provider) undo(ctx context.Context, op, id string, err error) error {
 	return err
 }
 
-// refer makes the layers of a snapshot m's, in a way that keeps them.
-func (p *Provider) refer(op string, m *meta, snapshot string) error {
+// refer makes the layers that m starts from m's, in a way that keeps them.
+func (p *Provider) refer(ctx context.Context, op string, m *meta, snapshot string) error {
 	if m.Start.Template != "" {
 		return p.referTemplate(op, m)
 	}
-	if snapshot == "" {
+	if snapshot == "" && !p.hasOrigin(m) {
 		return nil
 	}
 	unlock, err := lock(p.state.path("lock"), false, true)
@@ -126,11 +126,19 @@ func (p *Provider) refer(op string, m *meta, snapshot string) error {
 		return p.outside(op, "", err)
 	}
 	defer unlock()
-	snap, err := p.findSnapshot(op, snapshot)
-	if err != nil {
-		return err
+	if snapshot != "" {
+		snap, err := p.findSnapshot(op, snapshot)
+		if err != nil {
+			return err
+		}
+		m.Layers, m.Start = snap.Layers, snap.Start
+	} else {
+		origin, err := p.origin(ctx, op, m)
+		if err != nil {
+			return err
+		}
+		m.Layers, m.Start = origin.Layers, origin.start()
 	}
-	m.Layers = snap.Layers
 	return p.outside(op, "", save(filepath.Join(p.state.box(m.ID), "refs.json"), m.Layers))
 }
 
@@ -310,7 +318,11 @@ func (p *Provider) DestroySandbox(ctx context.Context, id string) error {
 		return p.outside(op, id, err)
 	}
 	defer unlock()
-	return p.hostError(op, id, p.clear(ctx, id))
+	m, _ := p.state.loadBox(id) // there may be none, or a damaged one
+	if err := p.clear(ctx, id); err != nil || m == nil || !ownLayers(m.Layers) || p.onTemplate(m) {
+		return p.hostError(op, id, err)
+	}
+	return p.outside(op, id, p.collect())
 }
 
 // clear removes a sandbox's directory and ends its machine. The caller has its
@@ -373,5 +385,5 @@ func (p *Provider) sweep(ctx context.Context) error {
 			return err
 		}
 	}
-	return p.sweepBuilds(ctx)
+	return errors.Join(p.sweepBuilds(ctx), p.collectBases())
 }

@@ -15,15 +15,21 @@ type startMeta struct {
 	Dir  string   `json:"dir,omitempty"`  // where commands run and relative names start; empty is workdir
 
 	Template string `json:"template,omitempty"` // ID
+
+	image string // to be made part of m, before anything is kept
 }
 
 // settleStart decides what the sandbox starts from.
 func (p *Provider) settleStart(o *compute.CreateSandboxOptions, m *meta) error {
+	m.Start.image = o.Image
+	if o.Image != "" {
+		if err := p.noImages("create sandbox"); err != nil {
+			return err
+		}
+	}
 	switch {
 	case o.Template != "":
 		return p.settleTemplate(o, m)
-	case o.Image != "":
-		return unsupported("Image")
 	case o.Snapshot != "" && p.isolation == None:
 		return unsupported("Snapshot")
 	}
@@ -31,7 +37,10 @@ func (p *Provider) settleStart(o *compute.CreateSandboxOptions, m *meta) error {
 }
 
 // applyStart tells the engine what the sandbox starts from.
-func (p *Provider) applyStart(*meta, *engine.Spec) error { return nil }
+func (p *Provider) applyStart(m *meta, spec *engine.Spec) error {
+	spec.Base = engine.Base{Bare: m.Start.Bare, Dir: m.Start.Dir}
+	return nil
+}
 
 // ready does in a sandbox that runs what must be done before others see it.
 func (p *Provider) ready(ctx context.Context, op string, m *meta) error {

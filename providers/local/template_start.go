@@ -69,6 +69,16 @@ func (p *Provider) referTemplate(op string, m *meta) error {
 	return p.outside(op, "", save(filepath.Join(p.state.box(m.ID), "refs.json"), m.Layers))
 }
 
+// onTemplate reports whether a sandbox has no layers but those of its template,
+// which is still there: then none can go with the sandbox.
+func (p *Provider) onTemplate(m *meta) bool {
+	if m.Start.Template == "" {
+		return false
+	}
+	t, err := p.state.loadTemplate(m.Start.Template)
+	return err == nil && slices.Equal(m.Layers, t.Layers)
+}
+
 // readyTemplate checks out code and runs the template's launch commands.
 func (p *Provider) readyTemplate(ctx context.Context, op string, m *meta) error {
 	if len(m.todo.code)+len(m.todo.launch) == 0 {

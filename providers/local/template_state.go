@@ -144,7 +144,7 @@ func (p *Provider) templateReferences(use func([]string)) error {
 			use(m.Layers)
 		}
 	}
-	return p.cacheReferences(use)
+	return p.stepReferences(use)
 }
 
 // sweepTemplates removes what programs that were killed have left of builds.

@@ -148,7 +148,7 @@ func TestBuildCache(t *testing.T) {
 	})
 	t.Run("pruned", func(t *testing.T) {
 		require.NoError(t, p.PruneBuildCache(t.Context(), time.Hour))
-		assert.NotEmpty(t, entries(t, dir, "cache"))
+		assert.NotEmpty(t, entries(t, dir, "steps"))
 		all, err := compute.Collect(p.ListTemplates(t.Context(), nil), 0)
 		require.NoError(t, err)
 		for _, tpl := range all {
@@ -157,7 +157,7 @@ func TestBuildCache(t *testing.T) {
 		assert.NotEmpty(t, entries(t, dir, "layers"), "the cache keeps its layers")
 		require.NoError(t, p.PruneBuildCache(t.Context(), 0))
 		assert.Empty(t, entries(t, dir, "layers"))
-		assert.Empty(t, entries(t, dir, "cache"))
+		assert.Empty(t, entries(t, dir, "steps"))
 		_, log := build(t, p, opts("1", "b", local.BuildOptions{}))
 		assert.Equal(t, 4, stepsDone(log), log)
 	})
@@ -250,7 +250,7 @@ func TestBuildSeenFromAnother(t *testing.T) {
 	require.ErrorIs(t, cancel(), context.Canceled)
 	require.NoError(t, <-followed)
 	assert.Empty(t, entries(t, dir, "templates"))
-	assert.Empty(t, entries(t, dir, "cache"))
+	assert.Empty(t, entries(t, dir, "steps"))
 	_, err = other.GetTemplate(t.Context(), tpl.ID)
 	require.ErrorIs(t, err, compute.ErrNotFound)
 	require.ErrorIs(t, compute.TemplateLog(t.Context(), other, tpl.ID, io.Discard), compute.ErrNotFound)
@@ -259,16 +259,16 @@ func TestBuildSeenFromAnother(t *testing.T) {
 func TestBuildEndsWithItsWriter(t *testing.T) {
 	dir := t.TempDir()
 	p := newLocal(t, dir, local.Namespaces)
-	_, err := p.CreateTemplate(t.Context(), &compute.CreateTemplateOptions{Name: "t", Setup: []string{"echo begun; sleep 1000"}, Log: &failing{after: 1}})
+	_, err := p.CreateTemplate(t.Context(), &compute.CreateTemplateOptions{Name: "t", Setup: []string{"echo begun; sleep 1000"}, Log: &brokenLog{after: 1}})
 	require.ErrorIs(t, err, errWriter)
 	assert.Empty(t, entries(t, dir, "templates"))
 }
 
 var errWriter = errors.New("no more")
 
-type failing struct{ after int }
+type brokenLog struct{ after int }
 
-func (f *failing) Write(p []byte) (int, error) {
+func (f *brokenLog) Write(p []byte) (int, error) {
 	if f.after--; f.after < 0 {
 		return 0, errWriter
 	}

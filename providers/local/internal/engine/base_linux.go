@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,7 +19,10 @@ import (
 )
 
 // baseVersion changes when what ensureBase makes does.
-const baseVersion = 1
+const baseVersion = 2
+
+// rootTree is the tree that is the root; the others are mounted in it.
+const rootTree = "root"
 
 // etcFiles are the files and directories of the host's /etc that sandboxes
 // see copies of, as patterns: what programs need to start, to verify
@@ -117,10 +121,11 @@ type base struct {
 
 // ensureBase returns the base for this host as it is now, making it if it is
 // not there. Programs may do so at the same time: the first to finish wins.
-func ensureBase(stateDir string, ids idMap) (base, error) {
-	b := base{trees: hostTrees()}
-	b.layer = filepath.Join(stateDir, "base-"+fingerprint(ids))
-	if _, err := os.Lstat(b.layer); err == nil {
+func ensureBase(stateDir string, ids idMap, bare bool) (base, error) {
+	b := base{trees: trees(bare)}
+	b.layer = filepath.Join(stateDir, baseName(ids, bare))
+	if info, err := os.Lstat(b.layer); err == nil {
+		stillUsed(b.layer, info)
 		return b, nil
 	}
 	if err := os.MkdirAll(stateDir, 0o700); err != nil {
@@ -131,7 +136,7 @@ func ensureBase(stateDir string, ids idMap) (base, error) {
 		return b, err
 	}
 	defer func() { _ = tree.RemovePath(stateDir, filepath.Base(temp)) }() // if it was not renamed
-	if err := buildBase(temp, b.trees, ids); err != nil {
+	if err := buildBase(temp, b.trees, ids, bare); err != nil {
 		return b, fmt.Errorf("building the base layer: %w", err)
 	}
 	err = os.Rename(temp, b.layer)
@@ -144,7 +149,7 @@ func ensureBase(stateDir string, ids idMap) (base, error) {
 // hostTrees lists the overlays of a sandbox: the root, which shows nothing of
 // the host, and the host's program directories.
 func hostTrees() []wire.Tree {
-	trees := []wire.Tree{{Name: "root"}, {Name: "usr", Target: "usr", Host: "/usr"}}
+	trees := []wire.Tree{{Name: rootTree}, {Name: "usr", Target: "usr", Host: "/usr"}}
 	for _, name := range topLevel {
 		if info, err := os.Lstat("/" + name); err == nil && info.IsDir() {
 			trees = append(trees, wire.Tree{Name: name, Target: name, Host: "/" + name})
@@ -154,10 +159,12 @@ func hostTrees() []wire.Tree {
 }
 
 // fingerprint changes when the host's files that the base copies do.
-func fingerprint(ids idMap) string {
+func fingerprint(ids idMap) string { return fingerprintOf(ids, append(etcFiles, topLevelPaths()...)) }
+
+func fingerprintOf(ids idMap, files []string) string {
 	h := sha256.New()
 	fmt.Fprintln(h, baseVersion, ids)
-	for _, name := range append(etcFiles, topLevelPaths()...) {
+	for _, name := range files {
 		path := filepath.Join("/etc", name)
 		if info, err := os.Lstat(path); err == nil {
 			fmt.Fprintln(h, name, info.ModTime().UnixNano(), info.Size(), info.Mode())
@@ -174,9 +181,12 @@ func topLevelPaths() []string {
 	return paths
 }
 
-func buildBase(dir string, trees []wire.Tree, ids idMap) error {
+func buildBase(dir string, trees []wire.Tree, ids idMap, bare bool) error {
 	b := builder{dir: dir, ids: ids}
 	steps := []func() error{b.skeleton, b.links, b.etc, b.install}
+	if bare {
+		steps = []func() error{b.bareSkeleton}
+	}
 	for _, t := range trees {
 		steps = append(steps, func() error { return b.mkdir(t.Name, 0o755) })
 	}
@@ -185,10 +195,11 @@ func buildBase(dir string, trees []wire.Tree, ids idMap) error {
 			return err
 		}
 	}
-	if err := b.giveAll(); err != nil {
+	if err := b.giveAll(bare); err != nil {
 		return err
 	}
-	return os.Chmod(dir, 0o755)
+	now := time.Now()
+	return errors.Join(os.Chmod(dir, 0o755), os.Chtimes(dir, now, now))
 }
 
 type builder struct {
@@ -361,7 +372,7 @@ func throughLink(name string) bool {
 }
 
 // giveAll makes the sandboxes' root the owner of everything.
-func (b builder) giveAll() error {
+func (b builder) giveAll(bare bool) error {
 	if !b.ids.ranged() {
 		return nil
 	}
@@ -375,7 +386,7 @@ func (b builder) giveAll() error {
 		return err
 	}
 	for _, d := range rootDirs {
-		if d.user {
+		if d.user && !bare {
 			err = os.Lchown(filepath.Join(b.dir, "root", d.path), b.ids.uid+1000, b.ids.gid+1000)
 		}
 	}

@@ -28,7 +28,7 @@ func BaseID(stateDir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b, err := ensureBase(stateDir, ids)
+	b, err := ensureBase(stateDir, ids, false)
 	return filepath.Base(b.layer), err
 }
 

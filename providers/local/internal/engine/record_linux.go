@@ -25,14 +25,15 @@ type record struct {
 	PID   int    `json:"pid"`
 	Start string `json:"start"` // field 22 of /proc/<pid>/stat
 	Boot  string `json:"boot"`
+	Base  string `json:"base,omitempty"` // the base layer's name
 }
 
-func writeRecord(dir string, pid int) error {
+func writeRecord(dir string, pid int, base string) error {
 	start, err := startTime(pid)
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(record{pid, start, sysctl("kernel/random/boot_id")})
+	data, err := json.Marshal(record{pid, start, sysctl("kernel/random/boot_id"), base})
 	if err != nil {
 		return err
 	}

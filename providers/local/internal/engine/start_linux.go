@@ -138,7 +138,7 @@ func (l *launcher) launch(ctx context.Context) error {
 
 // prepare makes the sandbox's directory and what is in it.
 func (l *launcher) prepare() (err error) {
-	if l.base, err = ensureBase(l.spec.StateDir, l.ids); err != nil {
+	if l.base, err = ensureBase(l.spec.StateDir, l.ids, l.spec.Base.Bare); err != nil {
 		return err
 	}
 	if err := os.Mkdir(l.spec.Dir, 0o700); err != nil {
@@ -206,7 +206,7 @@ func (l *launcher) converse(control wire.Conn) error {
 	if err := control.Send(config, files...); err != nil {
 		return explainSilence(err)
 	}
-	if err := writeRecord(l.spec.Dir, l.proc.Pid); err != nil {
+	if err := writeRecord(l.spec.Dir, l.proc.Pid, filepath.Base(l.base.layer)); err != nil {
 		return err
 	}
 	if err := heard(control); err != nil {
@@ -239,6 +239,7 @@ func (l *launcher) config() *wire.Config {
 		Env:      l.spec.Env,
 		Ranged:   l.ids.ranged(),
 		MaxProcs: uint64(l.spec.MaxProcesses),
+		Base:     wire.BaseConfig{Dir: l.spec.Base.Dir},
 	}
 }
 

@@ -13,10 +13,10 @@ import (
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
-const (
-	defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	defaultDir  = "/workspace"
-)
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// defaultDir is where commands run and relative names start; see makeWorkDir.
+var defaultDir = "/workspace"
 
 // launch starts the command of a request on the given standard files.
 func (s *server) launch(r *wire.Request, stdio [3]uintptr) (*child, error) {

@@ -27,6 +27,8 @@ func init() {
 		os.Exit(<-code)
 	case CopyName:
 		os.Exit(runCopy())
+	case TreeName:
+		os.Exit(runTree(os.Args[1:]))
 	}
 }
 
@@ -116,8 +118,9 @@ func prepare(config *wire.Config, listener *os.File, mounts []*os.File) (*server
 				step{"bringing up the loopback interface", loopbackUp}.do,
 			)
 		}},
-		{"naming the sandbox", func() error { return setHostname(config) }},
 		{"opening devices", s.openDevices},
+		{"naming the sandbox", func() error { return s.root.setHostname(config) }},
+		{"making the working directory", func() error { return s.root.makeWorkDir(config.Base.Dir) }},
 		{"preparing the spawner", func() (err error) { s.spawner, err = newSpawner(); return err }},
 		{"setting limits", func() error { return setLimits(config.MaxProcs) }},
 		{"shielding init", shield},
@@ -169,21 +172,6 @@ func loopbackUp() error {
 	}
 	ifr.SetUint16(unix.IFF_UP)
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
-}
-
-func setHostname(config *wire.Config) error {
-	name := config.Hostname
-	if err := unix.Sethostname([]byte(name)); err != nil {
-		return err
-	}
-	old, _ := os.ReadFile("/etc/hostname")
-	if string(old) == name+"\n" {
-		return nil
-	}
-	if err := os.WriteFile("/etc/hostname", []byte(name+"\n"), 0o644); err != nil {
-		return err
-	}
-	return os.WriteFile("/etc/hosts", []byte("127.0.0.1\tlocalhost "+name+"\n::1\tlocalhost ip6-localhost ip6-loopback\n"), 0o644)
 }
 
 // setLimits sets what commands inherit. A limit that is already lower stays.

@@ -44,6 +44,11 @@ func mountRoot(config *wire.Config) error {
 	if err := mountTree(config, 0, "r"); err != nil {
 		return err
 	}
+	for _, name := range []string{"dev", "proc"} {
+		if err := makePlace(name); err != nil {
+			return fmt.Errorf("/%s: %w", name, err)
+		}
+	}
 	if err := mountDev(config.Ranged); err != nil {
 		return fmt.Errorf("/dev: %w", err)
 	}
@@ -65,6 +70,9 @@ func mountTrees(config *wire.Config) error {
 
 func placeTrees(config *wire.Config) error {
 	for i := 1; i < len(config.Trees); i++ {
+		if err := makePlace(config.Trees[i].Target); err != nil {
+			return fmt.Errorf("/%s: %w", config.Trees[i].Target, err)
+		}
 		target := filepath.Join("r", config.Trees[i].Target)
 		if err := unix.MoveMount(unix.AT_FDCWD, treeName(i), unix.AT_FDCWD, target, 0); err != nil {
 			return fmt.Errorf("move_mount to /%s: %w", config.Trees[i].Target, err)
