@@ -3,7 +3,9 @@ package local
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -52,6 +54,9 @@ func (s *state) loadTemplate(id string) (*templateMeta, error) {
 }
 
 func (s *state) saveTemplate(m *templateMeta) error {
+	if data, err := json.Marshal(m); err != nil || len(data) > maxJSON {
+		return problem{errors.Join(fmt.Errorf("all that a template says about its sandboxes is %d bytes, %d are possible", len(data), maxJSON), err)}
+	}
 	return save(filepath.Join(s.template(m.ID), "meta.json"), m)
 }
 

@@ -143,7 +143,7 @@ func (p *Provider) makeTemplate(ctx context.Context, op string, m *templateMeta,
 	}
 	defer using()
 	if _, err := p.publishTemplate(m); err != nil {
-		return p.outside(op, "", err)
+		return b.wrap(err)
 	}
 	if err := b.build(ctx); err != nil {
 		return err
@@ -156,7 +156,10 @@ func (p *Provider) makeTemplate(ctx context.Context, op string, m *templateMeta,
 	if err == nil && !there {
 		return fail(op, m.ID, compute.ErrConflict, "it was deleted while it was built")
 	}
-	return p.outside(op, "", err)
+	if err != nil {
+		return b.wrap(err)
+	}
+	return nil
 }
 
 // undoTemplate removes a template that could not be built. If even that fails,

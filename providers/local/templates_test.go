@@ -335,6 +335,7 @@ func TestTemplateOptions(t *testing.T) {
 		"args without use":    {compute.CreateTemplateOptions{Name: "t", Args: map[string]string{"A": ""}}, compute.ErrInvalid},
 		"the root as a file":  {compute.CreateTemplateOptions{Name: "t", Files: map[string]string{"/": ""}}, compute.ErrInvalid},
 		"file in a file":      {compute.CreateTemplateOptions{Name: "t", Files: map[string]string{"/etc/passwd/x": ""}}, compute.ErrInvalid},
+		"too much to keep":    {compute.CreateTemplateOptions{Name: "t", Launch: []string{strings.Repeat("x", 2<<20)}}, compute.ErrInvalid},
 		"no such stage":       {compute.CreateTemplateOptions{Name: "t", Dockerfile: "FROM host", Extra: []compute.ProviderOptions{&local.BuildOptions{Target: "x"}}}, compute.ErrInvalid},
 		"token to be stored":  {compute.CreateTemplateOptions{Name: "t", Code: []compute.CodeMount{{URL: "https://example.com/x", Token: "t"}}}, errors.ErrUnsupported},
 		"context that fails":  {compute.CreateTemplateOptions{Name: "t", Dockerfile: "FROM host\nCOPY . /x", Context: brokenFS{}}, compute.ErrInvalid},

@@ -3,6 +3,8 @@ package dockerfile
 import (
 	"errors"
 	"fmt"
+	"math"
+	"regexp"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
@@ -73,6 +75,9 @@ func (e Expander) Content(text string) (string, error) {
 // Words splits a text at white space outside of quotes and expands each word;
 // a word stays one, whatever is in its variables.
 func (e Expander) Words(text string) ([]string, error) {
+	if err := e.bounded(text); err != nil {
+		return nil, err
+	}
 	var words []string
 	for _, raw := range rawWords(text, e.Escape) {
 		w, err := e.Word(raw)
@@ -94,14 +99,17 @@ type Pair struct {
 // with the variables from before the instruction. Of ENV and LABEL the old form
 // "name value" is one pair.
 func (e Expander) Pairs(in *Instruction) ([]Pair, error) {
+	if err := e.bounded(in.Text); err != nil {
+		return nil, err
+	}
 	raw := rawWords(in.Text, e.Escape)
 	if in.Name != "ARG" && !strings.Contains(raw[0], "=") {
 		name, value := cutSpace(in.Text)
 		if value == "" {
 			return nil, fmt.Errorf("%s is written %s name=value", in.Name, in.Name)
 		}
-		value, err := e.Word(value)
-		return []Pair{{name, value, true}}, err
+		pair, err := e.pair(in, Pair{name, value, true})
+		return []Pair{pair}, err
 	}
 	var pairs []Pair
 	for _, w := range raw {
@@ -109,31 +117,50 @@ func (e Expander) Pairs(in *Instruction) ([]Pair, error) {
 		if !has && in.Name != "ARG" {
 			return nil, fmt.Errorf("%q is not name=value", w)
 		}
-		name, err := e.Word(name)
-		if err == nil {
-			value, err = e.Word(value)
-		}
+		pair, err := e.pair(in, Pair{name, value, has})
 		if err != nil {
 			return nil, err
 		}
-		if name == "" || strings.ContainsAny(name, "=\x00") || in.Name != "LABEL" && strings.ContainsAny(name, " \t\n") {
-			return nil, fmt.Errorf("%q is no name", name)
-		}
-		if len(value) > maxValue {
-			return nil, fmt.Errorf("the value of %s is longer than %d bytes", name, maxValue)
-		}
-		pairs = append(pairs, Pair{name, value, has})
+		pairs = append(pairs, pair)
 	}
 	return pairs, nil
 }
+
+// pair expands one pair.
+func (e Expander) pair(in *Instruction, p Pair) (Pair, error) {
+	var err error
+	if p.Name, err = e.Word(p.Name); err != nil {
+		return p, err
+	}
+	if p.Value, err = e.Word(p.Value); err != nil {
+		return p, err
+	}
+	switch {
+	case p.Name == "" || strings.ContainsAny(p.Name, "=\x00") || in.Name != "LABEL" && strings.ContainsAny(p.Name, " \t\n"):
+		return p, fmt.Errorf("%q is no name", p.Name)
+	case len(p.Value) > maxValue:
+		return p, fmt.Errorf("the value of %s is longer than %d bytes", p.Name, maxValue)
+	}
+	return p, nil
+}
+
+// replacing is a variable whose value is changed, piece by piece.
+var replacing = regexp.MustCompile(`\$\{[A-Za-z0-9_]+/`)
 
 // bounded refuses what could become too long, before it does.
 func (e Expander) bounded(text string) error {
 	longest := 0
 	for _, kv := range e.Vars {
-		longest = max(longest, len(kv))
+		if name, value, _ := strings.Cut(kv, "="); len(value) > longest && strings.Contains(text, name) {
+			longest = len(value)
+		}
 	}
-	if len(text)+strings.Count(text, "$")*longest > maxExpanded+len(text) {
+	size := float64(strings.Count(text, "$")) * float64(longest)
+	// Each piece of a value may become as long as all the rest is.
+	if n := len(replacing.FindAllStringIndex(text, -1)); n > 0 {
+		size = (size + float64(len(text))) * math.Pow(float64(longest), float64(n))
+	}
+	if size > maxExpanded {
 		return fmt.Errorf("with its variables the text may be longer than %d bytes", maxExpanded)
 	}
 	return nil
