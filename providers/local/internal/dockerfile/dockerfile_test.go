@@ -47,6 +47,7 @@ func TestParse(t *testing.T) {
 		"json":                                 {"FROM a\nRUN [\"x\", \"y z\"]\nRUN [ \"x\" ] y\nRUN ['x']\nRUN [1]\n", "stage =a\nRUN [\"x\", \"y z\"] exec x|y z\nRUN [ \"x\" ] y\nRUN ['x']\nRUN [1]\n"},
 		"here-documents":                       {"FROM a\nRUN a <<X 3<<-'Y' b\n$x\n\\\nX\n\t# y\n\tY\nRUN z\n", "stage =a\nRUN a <<X 3<<-'Y' b <X:$x\n\\\n>$ <Y:# y\n>\nRUN z\n"},
 		"no here-documents":                    {"FROM a\nRUN a << X\nRUN cat <<<X\nRUN [\"a\", \"<<X\"]\nRUN \"<<X\"\nENV A=<<X\n", "stage =a\nRUN a << X\nRUN cat <<<X\nRUN [\"a\", \"<<X\"] exec a|<<X\nRUN \"<<X\"\nENV A=<<X\n"},
+		"carriage returns of a here-document":  {"FROM a\r\nCOPY <<A /x\r\na\r\nA\r\nRUN it's <<A\r\n", "stage =a\nCOPY <<A /x <A:a\r\n>$\nRUN it's <<A\n"},
 		"continued at the end":                 {"FROM a\nRUN x \\", "stage =a\nRUN x\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

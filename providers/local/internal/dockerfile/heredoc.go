@@ -26,13 +26,17 @@ func (p *parser) heredocs(in *Instruction) error {
 	if !strings.Contains(in.Text, "<<") {
 		return nil
 	}
-	for _, word := range rawWords(in.Text, p.escape) {
+	words, closed := splitWords(in.Text, p.escape)
+	if !closed { // then these are for the shell to judge
+		return nil
+	}
+	for _, word := range words {
 		m := heredocWord.FindStringSubmatch(word)
 		if m == nil {
 			continue
 		}
-		name := unquote(m[2])
-		if name == "" {
+		name, closed := unquote(m[2])
+		if name == "" || !closed {
 			continue
 		}
 		h := Heredoc{Name: name, Expand: name == m[2], tabs: m[1] == "-"}
@@ -53,7 +57,7 @@ func (p *parser) body(h *Heredoc) error {
 		if h.tabs {
 			line = strings.TrimLeft(line, "\t")
 		}
-		if line == h.Name {
+		if strings.TrimSuffix(line, "\r") == h.Name {
 			h.Content = b.String()
 			return nil
 		}
@@ -62,8 +66,9 @@ func (p *parser) body(h *Heredoc) error {
 	return fmt.Errorf("the here-document %s does not end", h.Name)
 }
 
-// unquote takes quotes away that enclose pieces of a word.
-func unquote(word string) string {
+// unquote takes quotes away that enclose pieces of a word, and reports whether
+// all are in pairs.
+func unquote(word string) (string, bool) {
 	var b strings.Builder
 	quote := rune(0)
 	for _, c := range word {
@@ -76,14 +81,19 @@ func unquote(word string) string {
 			b.WriteRune(c)
 		}
 	}
-	return b.String()
+	return b.String(), quote == 0
 }
 
 // rawWords splits at white space outside of quotes. The words keep their
-// quotes and escapes, for whoever expands them. Like BuildKit, it takes a quote
-// without an end as a word up to the end.
+// quotes and escapes, for whoever expands them.
 func rawWords(text string, escape byte) []string {
-	var words []string
+	words, _ := splitWords(text, escape)
+	return words
+}
+
+// splitWords is rawWords; it also reports whether all quotes are in pairs. One
+// without an end goes up to the end.
+func splitWords(text string, escape byte) (words []string, closed bool) {
 	start, quote := -1, byte(0)
 	for i := 0; i < len(text); i++ {
 		c := text[i]
@@ -110,5 +120,5 @@ func rawWords(text string, escape byte) []string {
 	if start >= 0 {
 		words = append(words, text[start:])
 	}
-	return words
+	return words, quote == 0
 }

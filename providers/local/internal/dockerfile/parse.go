@@ -77,7 +77,7 @@ type Heredoc struct {
 
 // parser reads a Dockerfile line by line.
 type parser struct {
-	lines  []string // without their line ends
+	lines  []string // without their line ends, but for a carriage return
 	next   int      // index of the line to be read
 	escape byte
 }
@@ -91,7 +91,7 @@ func Parse(text string) (*File, error) {
 		return nil, errorAt(1+strings.Count(text[:i], "\n"), "NUL byte")
 	}
 	text = strings.TrimPrefix(text, "\ufeff")
-	p := &parser{lines: strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n"), escape: '\\'}
+	p := &parser{lines: strings.Split(text, "\n"), escape: '\\'}
 	if err := p.directives(); err != nil {
 		return nil, err
 	}
@@ -172,7 +172,7 @@ func (p *parser) instruction() (*Instruction, error) {
 func (p *parser) logicalLine() string {
 	var b strings.Builder
 	for first := true; p.next < len(p.lines); first = false {
-		line := p.lines[p.next]
+		line := strings.TrimSuffix(p.lines[p.next], "\r")
 		p.next++
 		t := strings.TrimSpace(line)
 		if !first && (t == "" || t[0] == '#') {
