@@ -32,9 +32,9 @@ func newLocal(t testing.TB, dir string, isolation local.Isolation) *local.Provid
 func TestConformance(t *testing.T) {
 	dir := t.TempDir()
 	computetest.Run(t, func(t testing.TB) compute.Compute { return newLocal(t, dir, local.Namespaces) }, computetest.Config{
-		Snapshots: true,
+		Snapshots: true, Templates: true,
 		Abilities: []string{"Starter", "ProcessGetter", "ProcessLister", "Suspender", "MetadataUpdater", "Rollbacker", "Dialer",
-			"Extender", "UsageReporter", "EventWatcher", "URLOpener", "URLLister", "URLCloser", "NetworkPolicer",
+			"TemplateLogger", "Extender", "UsageReporter", "EventWatcher", "URLOpener", "URLLister", "URLCloser", "NetworkPolicer",
 			"FileOpener", "FileCreator", "Renamer", "Archiver"},
 		Serve: func(port int) *compute.Command {
 			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))

@@ -176,6 +176,10 @@ type Config struct {
 	// the host names of policies mean; empty is this machine's own way.
 	Resolver string
 
+	// LocalCode allows repositories of [compute.CodeMount] that are directories
+	// of this machine. Whoever may create sandboxes can then read all of them.
+	LocalCode bool
+
 	// Defaults are for the sandboxes whose options do not say.
 	Defaults Defaults
 }
@@ -197,6 +201,7 @@ type Provider struct {
 	limits    Defaults
 	network   *compute.NetworkPolicy // the default
 	resolver  string
+	localCode bool
 	state     *state
 	images    ImageSource
 	base      Base
@@ -218,7 +223,7 @@ type Provider struct {
 // missing if not. It also removes what programs that were killed have left
 // half made.
 func New(cfg Config) (*Provider, error) {
-	p := &Provider{limits: cfg.Defaults, network: cfg.Network, resolver: cfg.Resolver,
+	p := &Provider{localCode: cfg.LocalCode, limits: cfg.Defaults, network: cfg.Network, resolver: cfg.Resolver,
 		urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
 	err := cmp.Or(p.setBase(cfg), p.checkNetwork())
 	if err != nil {

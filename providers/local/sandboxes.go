@@ -127,6 +127,9 @@ func (p *Provider) undo(ctx context.Context, op, id string, err error) error {
 
 // refer makes the layers that m starts from m's, in a way that keeps them.
 func (p *Provider) refer(ctx context.Context, op string, m *meta, snapshot string) error {
+	if m.Start.Template != "" {
+		return p.referTemplate(op, m)
+	}
 	if snapshot == "" && !p.hasOrigin(m) {
 		return nil
 	}
@@ -340,7 +343,7 @@ func (p *Provider) DestroySandbox(ctx context.Context, id string) error {
 	}
 	defer unlock()
 	m, _ := p.state.loadBox(id) // there may be none, or a damaged one
-	if err := p.clear(ctx, id); err != nil || m == nil || !ownLayers(m.Layers) {
+	if err := p.clear(ctx, id); err != nil || m == nil || !ownLayers(m.Layers) || p.onTemplate(m) {
 		return p.hostError(op, id, err)
 	}
 	return p.outside(op, id, p.collect())
@@ -412,5 +415,5 @@ func (p *Provider) sweep(ctx context.Context) error {
 			return err
 		}
 	}
-	return errors.Join(p.sweepVolumes(), p.collect(), p.collectBases())
+	return errors.Join(p.sweepVolumes(), p.sweepBuilds(ctx), p.collectBases())
 }

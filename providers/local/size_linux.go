@@ -12,7 +12,7 @@ func machineMemory() int64 {
 	if unix.Sysinfo(&info) != nil {
 		return 0
 	}
-	return bounded(uint64(info.Totalram) * uint64(info.Unit)) //nolint:unconvert // its type depends on the processor
+	return signed(uint64(info.Totalram) * uint64(info.Unit)) //nolint:unconvert // its type depends on the processor
 }
 
 // freeDisk is what this program may still write below dir, in bytes; 0 if not
@@ -22,7 +22,7 @@ func freeDisk(dir string) int64 {
 	if unix.Statfs(dir, &st) != nil || st.Bsize <= 0 {
 		return 0
 	}
-	return bounded(st.Bavail * uint64(st.Bsize))
+	return signed(st.Bavail * uint64(st.Bsize))
 }
 
-func bounded(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
+func signed(n uint64) int64 { return int64(min(n, math.MaxInt64)) }

@@ -251,7 +251,8 @@ func (p *Provider) collect() error {
 	return p.removeLayers(layers)
 }
 
-// references finds the layers that sandboxes, snapshots and the cache refer to.
+// references finds the layers that sandboxes, snapshots, templates and caches
+// refer to.
 func (p *Provider) references() (map[string]bool, error) {
 	used := map[string]bool{}
 	use := func(ids []string) {
@@ -283,7 +284,7 @@ func (p *Provider) references() (map[string]bool, error) {
 			use(sm.Layers)
 		}
 	}
-	return used, p.cachedLayers(use)
+	return used, errors.Join(p.cachedLayers(use), p.templateReferences(use))
 }
 
 // Rollback implements [compute.Rollbacker].

@@ -3,13 +3,18 @@
 package local_test
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -177,4 +182,170 @@ func export(t *testing.T, p *local.Provider, id string) []byte {
 	var b bytes.Buffer
 	require.NoError(t, p.ExportSnapshot(t.Context(), id, &b))
 	return b.Bytes()
+}
+
+// Whatever a file system can hold comes out of a snapshot as it went in, also
+// through an archive.
+func TestExportImport(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	p := newLocal(t, dir, local.Namespaces)
+	sb := computetest.NewSandbox(t, p, nil)
+	require.NoError(t, sb.Filesystem().MkdirAll(ctx, "t", 0o755))
+	const long = "a-name-that-is-longer-than-a-header-of-a-hundred-bytes-has-room-for-and-which-needs-one-more-header-than-others"
+	inside(t, sb, `
+		mkdir -m 1777 d; mkdir -p gone/in opaque; echo 1 > opaque/old; echo x > gone/in/f
+		perl -e 'open F, ">bytes"; print F map chr, 0..255; close F; open F, ">new\nline \xff"; close F; mkdir "\xe9"'
+		echo linked > one; ln one d/two; ln -s "no such" sym; mkfifo -m 640 pipe; chmod 4755 one
+		perl -e 'open F, ">sparse"; seek F, 3<<20, 0; print F "middle"; seek F, 900<<20, 0; print F "end"; truncate F, 1<<30'
+		perl -e 'open F, ">hole"; truncate F, 1<<31'
+		echo `+long+` > `+long+`; touch -d '1970-01-02 03:04:05.123456789' one; touch -d 2100-01-01 d; touch -h -d 1999-01-01 sym; touch -d 1960-06-06 pipe`)
+	if os.Geteuid() == 0 {
+		inside(t, sb, "chown 12:34 one; chown -h 5:6 sym; chown 1000 d")
+	}
+	first, err := p.CreateSnapshot(ctx, sb.ID(), &compute.CreateSnapshotOptions{Name: "original", Metadata: map[string]string{"k": "v"}})
+	require.NoError(t, err)
+	second := computetest.NewSandbox(t, p, &compute.CreateSandboxOptions{Snapshot: first.ID})
+	inside(t, second, `rm -r gone opaque; mkdir opaque; echo 2 > opaque/new; echo later > later; [ "$(id -u)" != 0 ] || rm -f /etc/issue`)
+	snap, err := p.CreateSnapshot(ctx, second.ID(), &compute.CreateSnapshotOptions{Name: "later", Metadata: map[string]string{"k": "v"}})
+	require.NoError(t, err)
+	listing := `find . -printf '%y %m %U %G %T+ %l %p\n' | sort; find . -type f ! -name sparse ! -name hole | sort | xargs -d '\n' sha256sum;
+		stat -c '%h %i' one d/two | uniq | cut -d' ' -f1; [ one -ef d/two ] && echo same; ls /etc/issue 2>&1;
+		perl -e 'open F, "sparse"; seek F, 3<<20, 0; read F, $a, 6; seek F, 900<<20, 0; read F, $b, 5; print "$a $b ", -s F, "\n"'; stat -c %s hole`
+	want := inside(t, second, listing)
+	require.Contains(t, want, "same\n")
+
+	archive := export(t, p, snap.ID)
+	require.Less(t, len(archive), 1<<20, "holes are not written")
+	file := filepath.Join(t.TempDir(), "snapshot.tar")
+	require.NoError(t, os.WriteFile(file, archive, 0o600))
+	if names, err := exec.CommandContext(ctx, "tar", "-tvf", file).CombinedOutput(); err == nil {
+		require.Contains(t, string(names), "1073741824", "other programs can read it, holes too")
+	} else {
+		t.Log("tar: ", string(names))
+	}
+	elsewhere := t.TempDir()
+	q := newLocal(t, elsewhere, local.Namespaces)
+	imported, err := q.ImportSnapshot(ctx, bytes.NewReader(archive), nil)
+	require.NoError(t, err)
+	require.Equal(t, "later", imported.Name)
+	require.Equal(t, second.ID(), imported.SandboxID)
+	require.Equal(t, map[string]string{"k": "v"}, imported.Metadata)
+	require.NotEqual(t, snap.ID, imported.ID)
+	restored := computetest.NewSandbox(t, q, &compute.CreateSandboxOptions{Snapshot: imported.ID})
+	require.Equal(t, want, inside(t, restored, listing))
+	used := inside(t, restored, "du -k sparse hole | cut -f1")
+	require.Less(t, len(strings.ReplaceAll(used, "\n", "")), 7, "the holes are holes: %s", used)
+
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	_, err = z.Write(archive)
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	again, err := q.ImportSnapshot(ctx, &zipped, &local.ImportSnapshotOptions{Name: "mine", Metadata: map[string]string{"a": "b"}})
+	require.NoError(t, err)
+	require.Equal(t, "mine", again.Name)
+	require.Equal(t, map[string]string{"a": "b"}, again.Metadata)
+	found, err := q.GetSnapshot(ctx, again.ID)
+	require.NoError(t, err)
+	require.Equal(t, again.Name, found.Name)
+
+	require.ErrorIs(t, p.ExportSnapshot(ctx, "snap-none", &zipped), compute.ErrNotFound)
+	broken := errors.New("broken")
+	require.ErrorIs(t, p.ExportSnapshot(ctx, snap.ID, failing{broken}), broken)
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	require.ErrorIs(t, p.ExportSnapshot(ended, snap.ID, &zipped), context.Canceled)
+	_, err = q.ImportSnapshot(ended, bytes.NewReader(archive), nil)
+	require.ErrorIs(t, err, context.Canceled)
+	before := layers(t, elsewhere)
+	for _, cut := range []int{0, 100, 512, 3000, len(archive) / 2, len(archive) - 2048, len(archive) - 1536} {
+		_, err := q.ImportSnapshot(ctx, bytes.NewReader(archive[:cut]), nil)
+		require.Error(t, err, cut)
+		require.Equal(t, before, layers(t, elsewhere))
+	}
+	requireNothingLeft(t, q, elsewhere)
+}
+
+type failing struct{ err error }
+
+func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
+// What others give as an exported snapshot is what it says, or is refused, and
+// then leaves nothing.
+func TestHostileImports(t *testing.T) {
+	dir := t.TempDir()
+	p := newLocal(t, dir, local.Namespaces)
+	outside := t.TempDir()
+	manifest := func(changes map[string]any) entry {
+		m := map[string]any{"format": "compute-local-snapshot", "version": 1, "arch": runtime.GOARCH, "layers": 1, "start": map[string]any{"bare": true}}
+		for k, v := range changes {
+			m[k] = v
+		}
+		data, err := json.Marshal(m)
+		require.NoError(t, err)
+		return entry{name: "manifest.json", content: string(data), mode: 0o644}
+	}
+	usual, layer, end := manifest(nil), entry{name: "layers/0000/root/"}, entry{name: "complete"}
+	for name, entries := range map[string][]entry{
+		"nothing":               {},
+		"no manifest":           {layer, end},
+		"not complete":          {usual, layer},
+		"no layer":              {usual, end},
+		"another format":        {manifest(map[string]any{"format": "x"}), layer, end},
+		"newer":                 {manifest(map[string]any{"version": 2}), layer, end},
+		"many layers":           {manifest(map[string]any{"layers": 1000}), layer, end},
+		"fewer layers":          {manifest(map[string]any{"layers": 2}), layer, end},
+		"odd environment":       {manifest(map[string]any{"start": map[string]any{"bare": true, "env": []string{"x"}}}), layer, end},
+		"odd directory":         {manifest(map[string]any{"start": map[string]any{"bare": true, "dir": "../x"}}), layer, end},
+		"odd user":              {manifest(map[string]any{"start": map[string]any{"bare": true, "user": "a\nb"}}), layer, end},
+		"contradiction":         {manifest(map[string]any{"base": "x"}), layer, end},
+		"odd name":              {manifest(map[string]any{"name": "a\x00b"}), layer, end},
+		"another layer":         {usual, {name: "layers/0001/root/"}, end},
+		"no tree":               {usual, {name: "layers/0000/evil/"}, end},
+		"a file for a tree":     {usual, {name: "layers/0000/root", content: "x"}, end},
+		"a link for a tree":     {usual, {name: "layers/0000/root", link: outside}, end},
+		"a link for a layer":    {usual, {name: "layers/0000", link: outside}, end},
+		"a link for all layers": {usual, {name: "layers", link: outside}, end},
+		"something else":        {usual, layer, {name: "else"}, end},
+		"an end that is full":   {usual, layer, {name: "complete/full"}},
+		"an end that is none":   {usual, layer, {name: "complete/x", link: outside}},
+		"out":                   {usual, layer, {name: "layers/0000/root/l", link: outside}, {name: "layers/0000/root/l/x", content: "x"}, end},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := p.ImportSnapshot(t.Context(), bytes.NewReader(archive(t, entries...)), nil)
+			require.Error(t, err)
+			require.Empty(t, layers(t, dir))
+			left, err := os.ReadDir(outside)
+			require.NoError(t, err)
+			require.Empty(t, left)
+		})
+	}
+	for name, changes := range map[string]map[string]any{
+		"another machine": {"arch": "z80"},
+		"another system":  {"base": "plan9 4", "start": map[string]any{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := archive(t, manifest(changes), layer, end)
+			_, err := p.ImportSnapshot(t.Context(), bytes.NewReader(data), nil)
+			require.ErrorIs(t, err, errors.ErrUnsupported)
+			_, err = p.ImportSnapshot(t.Context(), bytes.NewReader(data), &local.ImportSnapshotOptions{AnyBase: true})
+			require.Equal(t, name == "another machine", errors.Is(err, errors.ErrUnsupported), err)
+		})
+	}
+
+	// Whatever the places look like where this library mounts and writes, a
+	// sandbox starts, and the rest stays in it.
+	data := archive(t, usual, entry{name: "layers/", mode: 0o1000}, entry{name: "layers/0000/", mode: 0o1000}, entry{name: "layers/0000/root/", mode: 0o1000},
+		entry{name: "layers/0000/root/hello", content: string(staticProgram(t))},
+		entry{name: "layers/0000/root/dev", link: outside}, entry{name: "layers/0000/root/proc", kind: tar.TypeChar},
+		entry{name: "layers/0000/root/etc", link: outside}, entry{name: "layers/0000/root/tmp", link: outside}, end)
+	snap, err := p.ImportSnapshot(t.Context(), bytes.NewReader(data), nil)
+	require.NoError(t, err)
+	sb := computetest.NewSandbox(t, p, &compute.CreateSandboxOptions{Snapshot: snap.ID})
+	runStatic(t, sb, "/hello")
+	_, err = sb.Filesystem().Stat(t.Context(), "/dev/null")
+	require.NoError(t, err)
+	left, err := os.ReadDir(outside)
+	require.NoError(t, err)
+	require.Empty(t, left)
 }

@@ -14,6 +14,8 @@ type startMeta struct {
 	User string   `json:"user,omitempty"` // who runs commands, unless the sandbox was asked for with one
 	Dir  string   `json:"dir,omitempty"`  // where commands run and relative names start; empty is workdir
 
+	Template string `json:"template,omitempty"` // ID
+
 	image string // to be made part of m, before anything is kept
 }
 
@@ -27,13 +29,11 @@ func (p *Provider) settleStart(o *compute.CreateSandboxOptions, m *meta) error {
 	}
 	switch {
 	case o.Template != "":
-		return unsupported("Template")
-	case len(o.Code) > 0:
-		return unsupported("Code")
+		return p.settleTemplate(o, m)
 	case o.Snapshot != "" && p.isolation == None:
 		return unsupported("Snapshot")
 	}
-	return nil
+	return p.settleCode(o, m)
 }
 
 // applyStart tells the engine what the sandbox starts from.
@@ -43,4 +43,6 @@ func (p *Provider) applyStart(m *meta, spec *engine.Spec) error {
 }
 
 // ready does in a sandbox that runs what must be done before others see it.
-func (p *Provider) ready(context.Context, string, *meta) error { return nil }
+func (p *Provider) ready(ctx context.Context, op string, m *meta) error {
+	return p.readyTemplate(ctx, op, m)
+}

@@ -138,7 +138,7 @@ func (s *server) tarIn(c wire.Conn, r *wire.Request) {
 	s.gate.enter()
 	defer s.gate.leave()
 	in := &frameReader{conn: c, room: s.limits.room}
-	err := s.root.unpack(r.Path, in)
+	err := s.root.unpack(r.Path, in, r.Follow)
 	if err == nil {
 		_, err = io.Copy(io.Discard, in) // padding after the archive
 	}
@@ -184,7 +184,8 @@ func unexpectedEOF(err error) error {
 	return err
 }
 
-func (r *root) unpack(name string, in io.Reader) error {
+// unpack unpacks an archive; anyLinks takes symbolic links as they are.
+func (r *root) unpack(name string, in io.Reader, anyLinks bool) error {
 	if err := r.mkdirAll(name, 0o755); err != nil {
 		return err
 	}
@@ -193,7 +194,7 @@ func (r *root) unpack(name string, in io.Reader) error {
 		return err
 	}
 	defer dir.Close()
-	u := unpacker{root: int(dir.Fd())}
+	u := unpacker{root: int(dir.Fd()), anyLinks: anyLinks}
 	tr := tar.NewReader(in)
 	for range maxEntries {
 		h, err := tr.Next()
@@ -213,8 +214,9 @@ func (r *root) unpack(name string, in io.Reader) error {
 // An unpacker creates files below its root and nowhere else. No link is ever
 // followed, neither one of the archive nor one that was there.
 type unpacker struct {
-	root int
-	dirs []*tar.Header // whose modes and times are set when all is in them
+	root     int
+	anyLinks bool          // links may lead anywhere
+	dirs     []*tar.Header // whose modes and times are set when all is in them
 }
 
 var errEscapes = fmt.Errorf("leads out of the archive: %w", unix.EINVAL)
@@ -338,7 +340,7 @@ func settle(fd int, h *tar.Header) error {
 }
 
 func (u *unpacker) symlink(dir int, base, name string, h *tar.Header) error {
-	if path.IsAbs(h.Linkname) || !localLink(path.Dir(name), h.Linkname) {
+	if !u.anyLinks && (path.IsAbs(h.Linkname) || !localLink(path.Dir(name), h.Linkname)) {
 		return errEscapes
 	}
 	if err := replace(dir, base); err != nil {
