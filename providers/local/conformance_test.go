@@ -2,6 +2,7 @@ package local_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -35,6 +36,7 @@ func TestConformance(t *testing.T) {
 		Snapshots: true,
 		Abilities: []string{"Starter", "ProcessGetter", "ProcessLister", "Suspender", "MetadataUpdater", "Rollbacker", "Dialer",
 			"URLOpener", "URLLister", "URLCloser", "NetworkPolicer", "FileOpener", "FileCreator", "Renamer", "Archiver"},
+		Client: func(compute.Compute) *http.Client { return localhostClient() },
 		Serve: func(port int) *compute.Command {
 			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))
 		},
