@@ -35,7 +35,7 @@ func TestConformance(t *testing.T) {
 	computetest.Run(t, func(t testing.TB) compute.Compute { return newLocal(t, dir, local.Namespaces) }, computetest.Config{
 		Snapshots: true,
 		Abilities: []string{"Starter", "ProcessGetter", "ProcessLister", "Suspender", "MetadataUpdater", "Rollbacker", "Dialer",
-			"URLOpener", "URLLister", "URLCloser", "NetworkPolicer", "FileOpener", "FileCreator", "Renamer", "Archiver"},
+			"URLOpener", "URLLister", "URLCloser", "NetworkPolicer", "SSHer", "FileOpener", "FileCreator", "Renamer", "Archiver"},
 		Client: func(compute.Compute) *http.Client { return localhostClient() },
 		Serve: func(port int) *compute.Command {
 			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))

@@ -53,13 +53,16 @@ func (s *Sandbox) SSH(ctx context.Context) (*compute.SSHAccess, error) {
 	if err != nil {
 		return nil, s.p.outside(op, s.id, err)
 	}
+	if srv == nil {
+		return nil, fail(op, s.id, compute.ErrUnavailable, "the provider is closed")
+	}
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	s.p.mu.Lock()
 	known := s.p.ssh[s.id] == srv
 	s.p.mu.Unlock()
 	if !known {
-		return nil, fail(op, s.id, compute.ErrUnavailable, "the provider is closed, or the sandbox destroyed")
+		return nil, fail(op, s.id, compute.ErrUnavailable, "the provider was closed, or the sandbox destroyed, meanwhile")
 	}
 	if err := srv.listen(); err != nil {
 		return nil, s.p.outside(op, s.id, err)
