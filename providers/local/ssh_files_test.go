@@ -4,7 +4,6 @@ package local_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -152,7 +151,7 @@ func TestSSHPrograms(t *testing.T) {
 	at := access.User + "@" + host
 	out, err := run("typed\n", "ssh", "-p", port, at, "cat; echo 'two words'; exit 9")
 	exit := &exec.ExitError{}
-	require.True(t, errors.As(err, &exit), "%v", err)
+	require.ErrorAs(t, err, &exit)
 	assert.Equal(t, 9, exit.ExitCode())
 	assert.Equal(t, "typed\ntwo words\n", out)
 	out, err = run("stty size; exit\n", "ssh", "-tt", "-p", port, at)

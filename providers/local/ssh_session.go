@@ -198,7 +198,7 @@ func (x *sshSession) finish(exit engine.Exit, err error) {
 	if exit.Signal != 0 {
 		code = 128 + exit.Signal
 	}
-	status := struct{ Code uint32 }{uint32(code)} //nolint:gosec // 0 to 255 without an error
+	status := struct{ Code uint32 }{uint32(code)}
 	_, _ = x.ch.SendRequest("exit-status", false, ssh.Marshal(&status))
 }
 

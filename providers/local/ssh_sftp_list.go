@@ -92,5 +92,5 @@ func (i sftpInfo) Mode() fs.FileMode  { return i.Entry.Mode }
 func (i sftpInfo) ModTime() time.Time { return i.Entry.ModTime }
 func (i sftpInfo) IsDir() bool        { return i.Entry.Mode.IsDir() }
 func (i sftpInfo) Sys() any           { return nil }
-func (i sftpInfo) Uid() uint32        { return uint32(i.UID) } //nolint:gosec,revive // as the kernel has it; the library's name
-func (i sftpInfo) Gid() uint32        { return uint32(i.GID) } //nolint:gosec,revive // as above
+func (i sftpInfo) Uid() uint32        { return uint32(i.UID) } //nolint:gosec // as the kernel has it
+func (i sftpInfo) Gid() uint32        { return uint32(i.GID) } //nolint:gosec // as above
