@@ -2,6 +2,7 @@ package local_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -34,8 +35,9 @@ func TestConformance(t *testing.T) {
 	computetest.Run(t, func(t testing.TB) compute.Compute { return newLocal(t, dir, local.Namespaces) }, computetest.Config{
 		Snapshots: true, Templates: true,
 		Abilities: []string{"Starter", "ProcessGetter", "ProcessLister", "Suspender", "MetadataUpdater", "Rollbacker", "Dialer",
-			"TemplateLogger", "Extender", "UsageReporter", "EventWatcher", "URLOpener", "URLLister", "URLCloser", "NetworkPolicer",
+			"TemplateLogger", "Extender", "UsageReporter", "EventWatcher", "URLOpener", "URLLister", "URLCloser", "NetworkPolicer", "SSHer",
 			"FileOpener", "FileCreator", "Renamer", "Archiver"},
+		Client: func(compute.Compute) *http.Client { return localhostClient() },
 		Serve: func(port int) *compute.Command {
 			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))
 		},

@@ -212,6 +212,7 @@ type Provider struct {
 	closed bool
 	urls   map[string]map[int]*forward // by sandbox and port
 	front  *front                      // the URLs with names; nil without any
+	ssh    map[string]*sshServer       // by sandbox
 	hosts  map[string]hosted           // sandboxes without isolation
 	pumps  sync.WaitGroup              // that serve the streams of background processes
 	ctx    context.Context             // of the pumps
@@ -278,6 +279,7 @@ func (p *Provider) Close() error {
 	if front != nil {
 		front.close()
 	}
+	p.closeSSH("")
 	var errs []error
 	for _, m := range hosts {
 		errs = append(errs, m.Shutdown(context.Background()))

@@ -133,7 +133,7 @@ func (f *forward) serve(outer net.Conn) {
 }
 
 // pass copies one direction, and its end.
-func pass(to, from net.Conn) {
+func pass(to, from io.ReadWriteCloser) {
 	_, err := io.Copy(to, from)
 	if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
 		_ = half.CloseWrite()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net"
 	"slices"
 
 	"github.com/computekit/compute"
@@ -20,6 +21,9 @@ type networkMeta struct {
 
 // checkNetwork makes sure that the provider's default is one that it can keep.
 func (p *Provider) checkNetwork() error {
+	if _, _, err := net.SplitHostPort(p.resolver); err != nil && p.resolver != "" {
+		return fail("open", "", compute.ErrInvalid, "Config.Resolver: %w", err)
+	}
 	if p.network == nil {
 		return nil
 	}

@@ -218,6 +218,7 @@ func (s *Sandbox) Suspend(ctx context.Context) error {
 			return nil
 		}
 		s.p.closeURLs(s.id)
+		s.p.suspendSSH(s.id)
 		if err := s.halt(ctx, m); err != nil {
 			return s.p.hostError("suspend", s.id, err)
 		}

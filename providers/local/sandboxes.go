@@ -333,6 +333,7 @@ func (p *Provider) DestroySandbox(ctx context.Context, id string) error {
 		return nil // never was
 	}
 	p.closeURLs(id)
+	p.closeSSH(id)
 	dir := p.state.box(id)
 	unlock, err := lock(filepath.Join(dir, "lock"), true, true)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -156,6 +156,7 @@ func TestNamedURLUpgrades(t *testing.T) {
 	r := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(r, nil)
 	require.NoError(t, err)
+	defer resp.Body.Close()
 	require.Equal(t, http.StatusSwitchingProtocols, resp.StatusCode)
 	line, err := r.ReadString('\n')
 	require.NoError(t, err)

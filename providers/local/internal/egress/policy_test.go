@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -60,6 +61,21 @@ func TestPolicy(t *testing.T) {
 	}
 	assert.True(t, new(Policy).Empty())
 	assert.False(t, new(Policy).Name("example.com", 80))
+}
+
+// This machine's own addresses are not the public's, even if they are public.
+func TestOwnAddressesAreRefused(t *testing.T) {
+	for entry, want := range map[string]bool{"*": false, "own.example": false, "8.8.8.8": true, "8.0.0.0/8:443": true} {
+		p, err := Parse([]string{entry, "own.example:443"})
+		require.NoError(t, err)
+		d := newDialer(p, nil)
+		d.own.addrs, d.own.until = []netip.Addr{netip.MustParseAddr("8.8.8.8")}, time.Now().Add(time.Hour)
+		to := target{name: "own.example", port: 443}
+		require.NoError(t, d.judge(p, to))
+		assert.Equal(t, want, d.means(p, to, netip.MustParseAddr("8.8.8.8")), entry)
+		assert.Equal(t, want, d.judge(p, target{addr: netip.MustParseAddr("8.8.8.8"), port: 443}) == nil, entry)
+		assert.True(t, d.means(p, to, netip.MustParseAddr("8.8.4.4")), entry)
+	}
 }
 
 func TestPublic(t *testing.T) {

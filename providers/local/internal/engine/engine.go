@@ -14,6 +14,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"syscall"
 	"time"
 )
 
@@ -109,6 +110,10 @@ type Command struct {
 	Stdin  io.Reader // nil means none: /dev/null
 	Stdout io.Writer // nil means discarded
 	Stderr io.Writer
+
+	// Signals are sent to a command of Exec as they come; it takes none on a
+	// machine without isolation.
+	Signals <-chan syscall.Signal
 
 	// KeepStdin gives a background process a standard input that
 	// WriteStdin writes to.

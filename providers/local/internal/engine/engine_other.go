@@ -133,15 +133,17 @@ func (w *Watch) Close() error             { return errSystem }
 // A FileWriter replaces a file.
 type FileWriter struct{}
 
-func (w *FileWriter) Write([]byte) (int, error) { return 0, errSystem }
-func (w *FileWriter) Commit() error             { return errSystem }
-func (w *FileWriter) Close() error              { return errSystem }
+func (w *FileWriter) Write([]byte) (int, error)          { return 0, errSystem }
+func (w *FileWriter) WriteAt([]byte, int64) (int, error) { return 0, errSystem }
+func (w *FileWriter) Commit() error                      { return errSystem }
+func (w *FileWriter) Close() error                       { return errSystem }
 
 // A Terminal is a command on a terminal of its own.
 type Terminal struct{}
 
-func (t *Terminal) Read([]byte) (int, error)  { return 0, errSystem }
-func (t *Terminal) Write([]byte) (int, error) { return 0, errSystem }
-func (t *Terminal) Resize(Size) error         { return errSystem }
-func (t *Terminal) Wait() (Exit, error)       { return Exit{}, errSystem }
-func (t *Terminal) Close() error              { return errSystem }
+func (t *Terminal) Read([]byte) (int, error)    { return 0, errSystem }
+func (t *Terminal) Write([]byte) (int, error)   { return 0, errSystem }
+func (t *Terminal) Resize(Size) error           { return errSystem }
+func (t *Terminal) Signal(syscall.Signal) error { return errSystem }
+func (t *Terminal) Wait() (Exit, error)         { return Exit{}, errSystem }
+func (t *Terminal) Close() error                { return errSystem }

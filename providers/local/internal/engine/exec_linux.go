@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -45,9 +46,30 @@ func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
 	stdout, stderr := outputs(cmd)
 	r.pump(files[0], stdout, &r.owed[0])
 	r.pump(files[1], stderr, &r.owed[1])
+	ended := r.relay(cmd.Signals)
 	exit, err := r.wait(ctx)
+	ended()
 	r.drain(files)
 	return r.budget.judge(exit), errors.Join(err, r.writeErr)
+}
+
+// relay sends the command signals until the returned function is called.
+func (r *run) relay(signals <-chan syscall.Signal) (stop func()) {
+	if signals == nil {
+		return func() {}
+	}
+	ended := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case sig := <-signals:
+				_ = r.call.Send(&wire.Request{Op: wire.OpSignal, Signal: int(sig)})
+			case <-ended:
+				return
+			}
+		}
+	}()
+	return func() { close(ended) }
 }
 
 // outputs returns the command's writers. If they are the same, its writes
@@ -331,6 +353,11 @@ func (t *Terminal) Write(p []byte) (int, error) { return t.file.Write(p) }
 // Resize tells the command of the terminal's new size.
 func (t *Terminal) Resize(size Size) error {
 	return t.call.Send(&wire.Request{Op: wire.OpResize, Size: size.wire()})
+}
+
+// Signal sends the command's process group a signal.
+func (t *Terminal) Signal(sig syscall.Signal) error {
+	return t.call.Send(&wire.Request{Op: wire.OpSignal, Signal: int(sig)})
 }
 
 // Wait returns when the command has ended.

@@ -88,6 +88,14 @@ func (w *FileWriter) Write(p []byte) (int, error) {
 	return w.file.Write(p)
 }
 
+// WriteAt writes at an offset of the new file.
+func (w *FileWriter) WriteAt(p []byte, offset int64) (int, error) {
+	if w.call.ctx.Err() != nil {
+		return 0, context.Cause(w.call.ctx)
+	}
+	return w.file.WriteAt(p, offset)
+}
+
 // Commit puts the new file in its place and closes the writer.
 func (w *FileWriter) Commit() error {
 	defer w.Close()
