@@ -290,28 +290,40 @@ func TestLimitsLeaveNothing(t *testing.T) {
 	dir := t.TempDir()
 	c := newLocal(t, dir, local.Namespaces)
 	sb := limited(t, c, memoryOf(64), local.Limits{Processes: 100})
-	files, err := filepath.Glob(filepath.Join(dir, "sandboxes", "*", "*", "cgroups"))
-	require.NoError(t, err)
-	if len(files) == 0 {
+	groups := cgroupsIn(t, dir)
+	if len(groups) == 0 {
 		t.Skip("no cgroups here")
 	}
-	data, err := os.ReadFile(files[0])
-	require.NoError(t, err)
-	var groups []string
-	for _, part := range strings.Split(string(data), `"`) {
-		if strings.HasPrefix(part, "/") {
-			assert.DirExists(t, part)
-			groups = append(groups, part)
-		}
-	}
-	require.NotEmpty(t, groups)
 	require.NoError(t, compute.Suspend(t.Context(), sb))
 	for _, g := range groups {
 		assert.NoDirExists(t, g, "after Suspend")
 	}
 	require.NoError(t, compute.Resume(t.Context(), sb))
 	assert.Empty(t, run(t, sb, "true").Limit)
+	groups = cgroupsIn(t, dir)
+	require.NotEmpty(t, groups)
 	require.NoError(t, sb.Destroy(t.Context()))
+	for _, g := range groups {
+		assert.NoDirExists(t, g, "after Destroy")
+	}
+}
+
+// cgroupsIn returns those of the sandboxes of a state directory.
+func cgroupsIn(t *testing.T, dir string) (groups []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "sandboxes", "*", "*", "cgroups"))
+	require.NoError(t, err)
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		require.NoError(t, err)
+		for _, part := range strings.Split(string(data), `"`) {
+			if strings.HasPrefix(part, "/") {
+				assert.DirExists(t, part)
+				groups = append(groups, part)
+			}
+		}
+	}
+	return groups
 }
 
 func TestOptionsOfLimits(t *testing.T) {
