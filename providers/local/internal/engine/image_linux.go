@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -85,7 +86,9 @@ func lookMkfs() (string, error) {
 // format makes the file system, as the user to whom the file was given, who
 // can reach nothing else.
 func format(mkfs string, f *os.File, l Limits, ids idMap) error {
-	cmd := exec.Command(mkfs, "-q", "-F", "-m", "0", "-b", "4096", "-I", strconv.Itoa(inodeBytes), "-N", strconv.FormatInt(l.inodes(), 10),
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, mkfs, "-q", "-F", "-m", "0", "-b", "4096", "-I", strconv.Itoa(inodeBytes), "-N", strconv.FormatInt(l.inodes(), 10),
 		"-O", "^has_journal,^resize_inode", "-E", fmt.Sprintf("nodiscard,lazy_itable_init=1,root_owner=%d:%d", ids.uid, ids.gid), "/proc/self/fd/3")
 	cmd.Env, cmd.Dir, cmd.ExtraFiles = []string{}, "/", []*os.File{f}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true,
@@ -186,7 +189,7 @@ func findLoop(image *unix.Stat_t) *os.File {
 			continue
 		}
 		info, err := unix.IoctlLoopGetStatus64(int(loop.Fd()))
-		if err == nil && info.Inode == image.Ino && info.Device == image.Dev { //nolint:unconvert // its type depends on the processor
+		if err == nil && info.Inode == image.Ino && info.Device == image.Dev {
 			return loop
 		}
 		_ = loop.Close()
