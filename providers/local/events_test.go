@@ -86,7 +86,7 @@ func eventsOfLimits(t *testing.T, c, _ compute.Compute) {
 
 func eventsOfTheEnd(t *testing.T, c, _ compute.Compute) {
 	for want, sb := range map[string]compute.Sandbox{
-		"lifetime": living(t, c, 400*time.Millisecond, 0), "not used": living(t, c, 0, 400*time.Millisecond),
+		"lifetime": living(t, c, 1500*time.Millisecond, 0), "not used": living(t, c, 0, 1500*time.Millisecond),
 	} {
 		next := watching(t, sb)
 		e, err, ok := next()
@@ -103,7 +103,7 @@ func eventsOfTheEnd(t *testing.T, c, _ compute.Compute) {
 }
 
 func eventsOfSuspended(t *testing.T, c, _ compute.Compute) {
-	sb := living(t, c, 700*time.Millisecond, 0)
+	sb := living(t, c, 1500*time.Millisecond, 0)
 	require.NoError(t, compute.Suspend(t.Context(), sb))
 	next := watching(t, sb)
 	requireStatus(t, next, compute.StatusSuspended)

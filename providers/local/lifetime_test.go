@@ -66,7 +66,7 @@ func requireOver(t *testing.T, c compute.Compute, sb compute.Sandbox, after time
 }
 
 func lifetimeEnds(t *testing.T, c compute.Compute) {
-	sb := living(t, c, 400*time.Millisecond, 0)
+	sb := living(t, c, 1500*time.Millisecond, 0)
 	began := time.Now()
 	// What runs ends with it, though nobody looks.
 	_, err := sb.RunCommand(t.Context(), compute.Exec("sleep", "60"))
@@ -76,18 +76,18 @@ func lifetimeEnds(t *testing.T, c compute.Compute) {
 }
 
 func lifetimeOfSuspended(t *testing.T, c compute.Compute) {
-	sb := living(t, c, 500*time.Millisecond, 0)
+	sb := living(t, c, 1500*time.Millisecond, 0)
 	require.NoError(t, compute.Suspend(t.Context(), sb))
-	requireOver(t, c, sb, 500*time.Millisecond)
+	requireOver(t, c, sb, 1500*time.Millisecond)
 }
 
 func lifetimeExtended(t *testing.T, c compute.Compute) {
-	sb := living(t, c, 500*time.Millisecond, 0)
+	sb := living(t, c, 1500*time.Millisecond, 0)
 	require.NoError(t, compute.Extend(t.Context(), sb, time.Hour))
 	info, err := sb.Info(t.Context())
 	require.NoError(t, err)
 	assert.WithinDuration(t, time.Now().Add(time.Hour), info.Expires, time.Minute)
-	time.Sleep(700 * time.Millisecond)
+	time.Sleep(1600 * time.Millisecond)
 	_, err = compute.Output(t.Context(), sb, compute.Exec("true"))
 	require.NoError(t, err)
 	require.NoError(t, compute.Extend(t.Context(), sb, time.Second))
@@ -117,44 +117,44 @@ func extendedTooLate(t *testing.T, c compute.Compute) {
 }
 
 func lifetimeAfterResume(t *testing.T, c compute.Compute) {
-	sb := living(t, c, 900*time.Millisecond, 0)
+	sb := living(t, c, 2*time.Second, 0)
 	require.NoError(t, compute.Suspend(t.Context(), sb))
 	require.NoError(t, compute.Resume(t.Context(), sb))
-	require.NoError(t, compute.Extend(t.Context(), sb, 1200*time.Millisecond))
+	require.NoError(t, compute.Extend(t.Context(), sb, 2500*time.Millisecond))
 	_, err := compute.Output(t.Context(), sb, compute.Exec("true"))
 	require.NoError(t, err)
-	requireOver(t, c, sb, 1100*time.Millisecond)
+	requireOver(t, c, sb, 2500*time.Millisecond)
 }
 
 func idleEnds(t *testing.T, c compute.Compute) {
-	sb := living(t, c, 0, 300*time.Millisecond)
+	sb := living(t, c, 0, time.Second)
 	for range 5 { // used again and again
-		time.Sleep(150 * time.Millisecond)
+		time.Sleep(300 * time.Millisecond)
 		_, err := compute.Output(t.Context(), sb, compute.Exec("true"))
 		require.NoError(t, err)
 	}
-	requireOver(t, c, sb, 300*time.Millisecond)
+	requireOver(t, c, sb, time.Second)
 }
 
 func idleButBusy(t *testing.T, c compute.Compute) {
-	sb := living(t, c, 0, 200*time.Millisecond)
-	_, err := compute.Output(t.Context(), sb, compute.Exec("sleep", "0.6"))
+	sb := living(t, c, 0, 600*time.Millisecond)
+	_, err := compute.Output(t.Context(), sb, compute.Exec("sleep", "1.2"))
 	require.NoError(t, err, "a running command is use")
-	p, err := compute.Start(t.Context(), sb, compute.Exec("sleep", "0.6"))
+	p, err := compute.Start(t.Context(), sb, compute.Exec("sleep", "1.2"))
 	require.NoError(t, err)
-	time.Sleep(400 * time.Millisecond)
+	time.Sleep(time.Second)
 	_, err = p.Wait(t.Context())
 	require.NoError(t, err, "a running process is use")
-	requireOver(t, c, sb, 200*time.Millisecond)
+	requireOver(t, c, sb, 600*time.Millisecond)
 }
 
 func idleSuspended(t *testing.T, c compute.Compute) {
-	sb := living(t, c, 0, 500*time.Millisecond)
+	sb := living(t, c, 0, 1500*time.Millisecond)
 	require.NoError(t, compute.Suspend(t.Context(), sb))
 	time.Sleep(200 * time.Millisecond)
 	require.NoError(t, compute.Resume(t.Context(), sb))
 	require.NoError(t, compute.Suspend(t.Context(), sb))
-	requireOver(t, c, sb, 500*time.Millisecond)
+	requireOver(t, c, sb, 1500*time.Millisecond)
 }
 
 func lookingIsNoUse(t *testing.T, c compute.Compute) {

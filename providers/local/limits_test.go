@@ -47,6 +47,8 @@ func TestLimits(t *testing.T) {
 		{"MemoryLimit", memoryLimit},
 		{"MemoryLimitOfAllTogether", memoryLimitOfAllTogether},
 		{"MemoryLimitInBackground", memoryLimitInBackground},
+		{"ManySmallProcesses", manySmallProcesses},
+		{"InitOutOfMemory", initOutOfMemory},
 		{"ProcessLimit", processLimit},
 		{"OpenFilesLimit", openFilesLimit},
 		{"CPULimit", cPULimit},
@@ -109,6 +111,45 @@ func memoryLimitInBackground(t *testing.T, c compute.Compute) {
 	res, err := p.Wait(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, compute.LimitMemory, res.Limit, "%+v", res)
+}
+
+// small starts many processes that each take little, but all together too much.
+const small = `for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do perl -e 'my $x = "x" x (3<<20); sleep 2' & done; wait`
+
+// manySmallProcesses are each smaller than init, which must not be the one to go.
+func manySmallProcesses(t *testing.T, c compute.Compute) {
+	sb := limited(t, c, memoryOf(48), local.Limits{})
+	next := watching(t, sb)
+	requireStatus(t, next, compute.StatusRunning)
+	run(t, sb, small)
+	e, err, _ := next()
+	require.NoError(t, err)
+	assert.Equal(t, compute.EventLog, e.Type)
+	assert.Contains(t, e.Message, "memory limit exceeded")
+	assert.Equal(t, "alive\n", run(t, sb, "echo alive").Stdout)
+}
+
+// initOutOfMemory has processes make themselves as dear as init.
+func initOutOfMemory(t *testing.T, c compute.Compute) {
+	if os.Geteuid() != 0 {
+		t.Skip("only the kernel kills init for want of memory, in a cgroup")
+	}
+	sb := limited(t, c, memoryOf(48), local.Limits{})
+	next := watching(t, sb)
+	requireStatus(t, next, compute.StatusRunning)
+	_, err := sb.RunCommand(t.Context(), compute.Shell("echo 0 >/proc/self/oom_score_adj; "+small))
+	if err == nil {
+		t.Skip("the kernel has found others to kill than init")
+	}
+	e, err, ok := next()
+	for ok && err == nil && e.Type == compute.EventLog {
+		e, err, ok = next()
+	}
+	require.NoError(t, err)
+	assert.Equal(t, compute.StatusFailed, e.Status)
+	assert.Contains(t, e.Message, "out of memory")
+	require.NoError(t, compute.Resume(t.Context(), sb))
+	assert.Equal(t, "alive\n", run(t, sb, "echo alive").Stdout)
 }
 
 func processLimit(t *testing.T, c compute.Compute) {
@@ -249,28 +290,40 @@ func TestLimitsLeaveNothing(t *testing.T) {
 	dir := t.TempDir()
 	c := newLocal(t, dir, local.Namespaces)
 	sb := limited(t, c, memoryOf(64), local.Limits{Processes: 100})
-	files, err := filepath.Glob(filepath.Join(dir, "sandboxes", "*", "*", "cgroups"))
-	require.NoError(t, err)
-	if len(files) == 0 {
+	groups := cgroupsIn(t, dir)
+	if len(groups) == 0 {
 		t.Skip("no cgroups here")
 	}
-	data, err := os.ReadFile(files[0])
-	require.NoError(t, err)
-	var groups []string
-	for _, part := range strings.Split(string(data), `"`) {
-		if strings.HasPrefix(part, "/") {
-			assert.DirExists(t, part)
-			groups = append(groups, part)
-		}
-	}
-	require.NotEmpty(t, groups)
 	require.NoError(t, compute.Suspend(t.Context(), sb))
 	for _, g := range groups {
 		assert.NoDirExists(t, g, "after Suspend")
 	}
 	require.NoError(t, compute.Resume(t.Context(), sb))
 	assert.Empty(t, run(t, sb, "true").Limit)
+	groups = cgroupsIn(t, dir)
+	require.NotEmpty(t, groups)
 	require.NoError(t, sb.Destroy(t.Context()))
+	for _, g := range groups {
+		assert.NoDirExists(t, g, "after Destroy")
+	}
+}
+
+// cgroupsIn returns those of the sandboxes of a state directory.
+func cgroupsIn(t *testing.T, dir string) (groups []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "sandboxes", "*", "*", "cgroups"))
+	require.NoError(t, err)
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		require.NoError(t, err)
+		for _, part := range strings.Split(string(data), `"`) {
+			if strings.HasPrefix(part, "/") {
+				assert.DirExists(t, part)
+				groups = append(groups, part)
+			}
+		}
+	}
+	return groups
 }
 
 func TestOptionsOfLimits(t *testing.T) {

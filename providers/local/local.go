@@ -58,15 +58,20 @@
 //     (RLIMIT_DATA), and the sandbox's init, which looks every 50 ms,
 //     kills the command that uses most when all together use more.
 //   - CPUs by a cgroup only.
-//   - DiskMiB and [Limits].Files by init, which looks every 50 ms and counts
-//     when that may have become too much, at least twice a second while
-//     anything runs. It kills all commands when more is used; until they free
-//     some, the sandbox's files cannot be written to from outside. For a moment
-//     more can be used than the limit. Files that were deleted but are still
-//     open are not counted. No single file can be larger. What is in /dev/shm
-//     is memory: 256 MiB, or half of MemoryMiB if that is less.
+//   - DiskMiB and [Limits].Files with it, for what the sandbox writes since it
+//     was created. With root, loop devices and mkfs.ext4 the sandbox has a file
+//     system of that size, in a file, and its programs are told when it is
+//     full. After a Resume or Rollback it has a new one: of the size that is
+//     left, and at least 4 MiB.
+//   - DiskMiB elsewhere, and Files alone, by init, which looks every 50 ms and
+//     counts when that may have become too much, at least twice a second while
+//     anything runs. It kills all commands when more is used; until files are
+//     removed, none can be written to from outside. For a moment more can be
+//     used than the limit. Files that were deleted but are still open are not
+//     counted. No single file can be larger.
 //   - [Limits].Processes by a cgroup where there can be one, and by RLIMIT_NPROC.
 //
+// What is in /dev/shm is memory: 256 MiB, or half of MemoryMiB if that is less.
 // When something is killed, or was refused a process, [compute.Events] says so.
 //
 // A Lifetime is kept by init, so that the sandbox ends whether or not a program

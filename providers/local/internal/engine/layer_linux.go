@@ -51,7 +51,7 @@ func copyInside(ctx context.Context, upper, layer string, ids idMap) error {
 	if err != nil {
 		return err
 	}
-	src, err := os.OpenFile(upper, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	src, err := openUpper(upper)
 	if err != nil {
 		return err
 	}

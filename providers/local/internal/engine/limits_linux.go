@@ -185,6 +185,14 @@ func (ls *limits) group(controller string) bool {
 	return false
 }
 
+// inodes are how many files there may be on a disk that is limited.
+func (l Limits) inodes() int64 {
+	if l.Inodes > 0 {
+		return l.Inodes
+	}
+	return max(l.Disk/inodeSize, minInodes)
+}
+
 // limitsConfig tells init what it has to do about the limits.
 func (l *launcher) limitsConfig() wire.LimitsConfig {
 	s := l.spec.Limits
@@ -193,12 +201,15 @@ func (l *launcher) limitsConfig() wire.LimitsConfig {
 		Disk: s.Disk, Inodes: s.Inodes, Earlier: s.Earlier,
 		Deadline: int64(s.Deadline), Idle: int64(s.Idle), CommandTime: int64(s.CommandTime), Output: s.Output,
 	}
-	if c.Disk > 0 && c.Inodes == 0 {
-		c.Inodes = max(c.Disk/inodeSize, minInodes)
-	}
-	if c.Disk == 0 && c.Inodes > 0 {
+	switch {
+	case l.image != nil:
+		c.Disk, c.Inodes = 0, 0
+	case c.Disk > 0:
+		c.Inodes = s.inodes()
+	case c.Inodes > 0:
 		c.Disk = 1 << 62
 	}
+	c.Images = l.images(append([]string{""}, l.spec.Layers...)) // the base is the first layer
 	if l.limits.group("memory") {
 		c.MemoryGroup = s.Memory
 	} else {
@@ -235,4 +246,4 @@ func (b *Box) Over() End {
 func (b *Box) Release() error { return removeGroups(b.dir) }
 
 // ours are the files in a sandbox's directory that limits put there.
-func ours(name string) bool { return name == groupsName || name == endName }
+func ours(name string) bool { return name == groupsName || name == endName || name == imageName }

@@ -24,6 +24,7 @@ const (
 	fsName     = "fs"
 	socketName = "sock"
 	recordName = "init"
+	upperName  = "upper" // below fsName
 )
 
 const (
@@ -117,6 +118,7 @@ type launcher struct {
 	listener *os.File
 	proc     *os.Process
 	limits   limits
+	image    *os.File // the mount of the sandbox's own file system, if it has one
 }
 
 // launch has init come up while it prepares what init will need: each takes
@@ -140,6 +142,9 @@ func (l *launcher) launch(ctx context.Context) error {
 	err = l.prepare()
 	forking.Wait()
 	defer l.limits.close()
+	if l.image != nil {
+		defer l.image.Close()
+	}
 	if l.listener != nil {
 		defer l.listener.Close()
 	}
@@ -169,6 +174,7 @@ func (l *launcher) prepare() (err error) {
 		return err
 	}
 	l.made = true
+	l.prepareImage()
 	if err := l.makeDirs(); err != nil {
 		return err
 	}
@@ -180,8 +186,8 @@ func (l *launcher) prepare() (err error) {
 
 // makeDirs makes an upper and a work directory for each overlay.
 func (l *launcher) makeDirs() error {
-	root := filepath.Join(l.spec.Dir, fsName)
-	dirs := []string{root, root + "/upper", root + "/work"}
+	root := l.root()
+	dirs := []string{filepath.Join(l.spec.Dir, fsName), root + "/" + upperName, root + "/work"}
 	for _, t := range l.base.trees {
 		dirs = append(dirs, root+"/upper/"+t.Name, root+"/work/"+t.Name)
 	}
@@ -296,7 +302,7 @@ func (l *launcher) mounts(config *wire.Config) ([]int, error) {
 	own := 1 + len(config.Layers)
 	var fds []int
 	for i, path := range guest.Sources(config) {
-		fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		fd, err := l.source(i, path)
 		if err != nil {
 			return fds, &UnavailableError{Facility: "mounting " + path + " (open_tree)", Err: err}
 		}

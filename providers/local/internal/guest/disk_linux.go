@@ -3,6 +3,7 @@ package guest
 import (
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -44,7 +45,7 @@ var errTooMuch = errors.New("too many files to count, or too deeply nested")
 func (l *limiter) hold(config *wire.Config) error {
 	dirs := []string{"b/upper"}
 	for i := range config.Limits.Earlier {
-		dirs = append(dirs, layerName(len(config.Layers)-1-i))
+		dirs = append(dirs, layerDir(config, len(config.Layers)-1-i))
 	}
 	for _, d := range dirs {
 		f, err := os.OpenFile(d, unix.O_PATH|unix.O_DIRECTORY, 0)
@@ -54,6 +55,14 @@ func (l *limiter) hold(config *wire.Config) error {
 		l.own = append(l.own, f)
 	}
 	return nil
+}
+
+// layerDir is where the trees of a layer are.
+func layerDir(config *wire.Config, i int) string {
+	if slices.Contains(config.Limits.Images, strconv.Itoa(i)) {
+		return layerName(i) + "/upper"
+	}
+	return layerName(i)
 }
 
 // measure counts what the sandbox has written.
@@ -108,7 +117,7 @@ func (s *spent) entry(fd int, name string, max int64, depth int) error {
 	// A file of several names is counted a part with each.
 	links := int64(1)
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink > 1 {
-		links = int64(st.Nlink) //nolint:unconvert // its type depends on the processor
+		links = int64(st.Nlink)
 	}
 	s.bytes += st.Blocks * 512 / links
 	if s.files++; s.files > max || depth > maxDepth {

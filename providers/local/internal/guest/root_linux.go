@@ -166,7 +166,7 @@ func mountTree(config *wire.Config, index int, target string) error {
 		lower = append(lower, hostName(index))
 	}
 	for i := range config.Layers {
-		if dir := layerName(i) + "/" + t.Name; isDir(dir) {
+		if dir := layerDir(config, i) + "/" + t.Name; isDir(dir) {
 			lower = append([]string{dir}, lower...)
 		}
 	}

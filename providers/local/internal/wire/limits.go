@@ -45,7 +45,8 @@ type LimitsConfig struct {
 	OpenFiles   uint64
 	Disk        int64 // bytes
 	Inodes      int64
-	Earlier     int // how many of the last layers are the sandbox's own
+	Earlier     int      // how many of the last layers are the sandbox's own
+	Images      []string // which layers, by their number, are in a directory "upper"
 	Deadline    int64
 	Idle        int64
 	CommandTime int64
@@ -61,6 +62,7 @@ func (l *LimitsConfig) fields(c *codec) {
 	c.i64(&l.Disk)
 	c.i64(&l.Inodes)
 	c.int(&l.Earlier)
+	c.strs(&l.Images)
 	c.i64(&l.Deadline)
 	c.i64(&l.Idle)
 	c.i64(&l.CommandTime)
