@@ -64,6 +64,7 @@ type watcher struct {
 	wds    map[string]int32
 	queue  []wire.Entry
 	lost   string
+	limit  int // of directories
 	// found are the names that were reported because they were in a directory
 	// when its watch began; their own events may come, too.
 	found map[string]bool
@@ -75,7 +76,7 @@ func (r *root) newWatcher(name string) (*watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{root: r, top: top, dirs: map[int32]string{}, wds: map[string]int32{}, found: map[string]bool{}}
+	w := &watcher{root: r, top: top, dirs: map[int32]string{}, wds: map[string]int32{}, found: map[string]bool{}, limit: maxWatchedDirs}
 	// Names are those that the caller uses, where that is certain.
 	if w.name = path.Clean(absolute(name)); strings.Contains("/"+name+"/", "/../") {
 		w.name = realName(rawFd(top))
@@ -108,8 +109,8 @@ func (w *watcher) begin() error {
 // add watches the directory dir of that name, and those in it, and reports what
 // is in it already.
 func (w *watcher) add(name string, dir int) error {
-	if len(w.dirs) >= maxWatchedDirs {
-		w.lost = fmt.Sprintf("there are more than %d directories", maxWatchedDirs)
+	if len(w.dirs) >= w.limit {
+		w.lost = fmt.Sprintf("there are more than %d directories", w.limit)
 		return nil
 	}
 	if len(name) > maxWatchedName {
