@@ -126,7 +126,7 @@ func TestStdinOfKilled(t *testing.T) {
 func TestStdinOfChildLeftBehind(t *testing.T) {
 	sb := computetest.NewSandbox(t, newLocal(t, t.TempDir(), local.Namespaces), nil)
 	before := goleak.IgnoreCurrent()
-	res, err := sb.RunCommand(t.Context(), &compute.Command{Script: "sleep 60 <&0 & echo done", Stdin: endless{}})
+	res, err := sb.RunCommand(t.Context(), &compute.Command{Script: "exec 3<&0; sleep 60 <&3 & echo done", Stdin: endless{}})
 	require.NoError(t, err)
 	assert.Equal(t, "done\n", res.Stdout)
 	goleak.VerifyNone(t, before)
