@@ -34,7 +34,8 @@ func TestConformance(t *testing.T) {
 	computetest.Run(t, func(t testing.TB) compute.Compute { return newLocal(t, dir, local.Namespaces) }, computetest.Config{
 		Snapshots: true,
 		Abilities: []string{"Starter", "ProcessGetter", "ProcessLister", "Suspender", "MetadataUpdater", "Rollbacker", "Dialer",
-			"URLLister", "URLCloser", "FileOpener", "FileCreator", "Renamer", "Archiver"},
+			"URLLister", "URLCloser", "FileOpener", "FileCreator", "Renamer", "Archiver", "FileWatcher", "ShellOpener", "Volumes",
+			"Signaler", "StdinOpener", "Resizer"},
 		Serve: func(port int) *compute.Command {
 			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))
 		},

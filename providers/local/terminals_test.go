@@ -130,7 +130,7 @@ func TestTerminalJobControl(t *testing.T) {
 	s.see("ready> ")
 	s.typeIn("exit 7\n")
 	res, err := s.end()
-	require.NoError(t, err, "%q", s.seen.String())
+	require.NoError(t, err)
 	assert.Equal(t, 7, res.ExitCode)
 }
 

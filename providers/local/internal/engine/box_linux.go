@@ -211,7 +211,7 @@ func (c *call) failed(err error) error {
 var sentinels = map[string]error{
 	wire.CodeDir: ErrDir, wire.CodeNotFound: ErrNotFound, wire.CodeNotExec: ErrNotExecutable,
 	wire.CodeUser: ErrUser, wire.CodeNoProcess: ErrNoProcess, wire.CodeLimit: ErrLimit, wire.CodeVersion: ErrVersion,
-	wire.CodeNoShell: ErrNoShell, wire.CodeLost: ErrLost,
+	wire.CodeNoShell: ErrNoShell, wire.CodeLost: ErrLost, wire.CodeUnmapped: ErrUnmapped,
 }
 
 func typedError(f wire.Fault) error {

@@ -2,9 +2,9 @@ package guest
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -27,8 +27,8 @@ func (s *server) launch(r *wire.Request, stdio [3]uintptr) (*child, error) {
 	if err != nil {
 		return nil, &opError{wire.CodeUser, err}
 	}
-	if who.uid|who.gid != 0 && !s.config.Ranged {
-		return nil, &opError{wire.CodeUser, fmt.Errorf("only root exists here, not %q: %w", r.User, syscall.EINVAL)}
+	if err := s.exists(&who, r.User); err != nil {
+		return nil, err
 	}
 	env := s.environment(r, who)
 	dir, err := s.root.workingDir(r.Dir)
@@ -198,7 +198,7 @@ func (r *root) mayEnter(dir string, who user) bool {
 		return true
 	case who.uid == st.Uid:
 		return st.Mode&0o100 != 0
-	case who.gid == st.Gid:
+	case who.gid == st.Gid, slices.Contains(who.groups, st.Gid):
 		return st.Mode&0o010 != 0
 	}
 	return st.Mode&0o001 != 0

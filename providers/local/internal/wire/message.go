@@ -33,6 +33,7 @@ const (
 	OpShellRun   = "shellrun"
 	OpShellClose = "shellclose"
 	OpWatch      = "watch"
+	OpOwn        = "own"
 )
 
 // Why an operation failed, beyond its errno.
@@ -46,6 +47,7 @@ const (
 	CodeUser       = "user"      // the user cannot be had
 	CodeNoProcess  = "no-process"
 	CodeLimit      = "limit"
+	CodeUnmapped   = "unmapped" // the user cannot be had in this sandbox
 	CodeNoShell    = "no-shell"
 	CodeLost       = "lost"  // some events are
 	CodeMount      = "mount" // a volume cannot be mounted there
