@@ -77,7 +77,7 @@ func pour(c wire.Conn, w *os.File) error {
 		if werr := writeWhile(c, w, buf[:n]); werr != nil {
 			return werr
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
