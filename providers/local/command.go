@@ -16,8 +16,9 @@ import (
 	"github.com/computekit/compute/providers/local/internal/engine"
 )
 
-// RunCommand implements [compute.Sandbox]. User is a name or number that the
-// sandbox's /etc/passwd has.
+// RunCommand implements [compute.Sandbox]. User is a name that the sandbox's
+// /etc/passwd has or a number up to 65535, and may have a group behind a colon.
+// It comes with its home directory and, from /etc/group, with its other groups.
 func (s *Sandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
 	const op = "run command"
 	if err := cmd.Validate(); err != nil {

@@ -36,7 +36,8 @@ func TestConformance(t *testing.T) {
 		Snapshots: true, Templates: true,
 		Abilities: []string{"Starter", "ProcessGetter", "ProcessLister", "Suspender", "MetadataUpdater", "Rollbacker", "Dialer",
 			"TemplateLogger", "Extender", "UsageReporter", "EventWatcher", "URLOpener", "URLLister", "URLCloser", "NetworkPolicer", "SSHer",
-			"FileOpener", "FileCreator", "Renamer", "Archiver"},
+			"FileOpener", "FileCreator", "Renamer", "Archiver", "FileWatcher", "ShellOpener", "Volumes",
+			"Signaler", "StdinOpener", "Resizer"},
 		Client: func(compute.Compute) *http.Client { return localhostClient() },
 		Serve: func(port int) *compute.Command {
 			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))

@@ -21,6 +21,8 @@ const workdir = "/workspace"
 
 // Filesystem implements [compute.Sandbox]. The sandbox's init opens every file,
 // inside, so that no link leads out of it. Without isolation there is no inside.
+// It acts as root of the sandbox, whatever the sandbox's user: new files are
+// root's, and a file that is replaced keeps its owner.
 func (s *Sandbox) Filesystem() compute.Filesystem { return filesystem{s} }
 
 // filesystem implements [compute.Filesystem] and its optional interfaces.

@@ -90,6 +90,13 @@
 //
 // A snapshot saves files, not processes. The sandbox's processes stand still
 // while what it has written is copied; what it started from is shared.
+//
+// # Volumes
+//
+// A volume is a directory of the state directory or, with a size, a file system
+// in a file there, which takes root. Any number of sandboxes can have it mounted
+// at once, and it can be deleted when none has, also none that is suspended.
+// What is in a volume is in no snapshot.
 package local
 
 import (

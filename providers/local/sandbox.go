@@ -178,7 +178,7 @@ func (s *Sandbox) fix(ctx context.Context, op string, err error) error {
 		e.Kind = compute.ErrNotFound
 	case errors.Is(err, engine.ErrUser), errors.Is(err, syscall.ENOTTY):
 		e.Kind = compute.ErrInvalid
-	case errors.Is(err, engine.ErrOneUser):
+	case errors.Is(err, engine.ErrUnmapped):
 		e.Kind, e.NothingDone = errors.ErrUnsupported, true
 	case errors.Is(err, engine.ErrLimit):
 		e.Kind, e.NothingDone = compute.ErrLimit, true

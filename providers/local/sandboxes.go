@@ -81,6 +81,9 @@ func (p *Provider) create(ctx context.Context, op string, m *meta, snapshot stri
 	if err := p.boot(ctx, op, m); err != nil {
 		return err
 	}
+	if err := p.settleUser(ctx, op, m); err != nil {
+		return err
+	}
 	if err := p.ready(ctx, op, m); err != nil {
 		return err
 	}

@@ -77,7 +77,10 @@ nogroup:x:65534:
 	"nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n",
 	"resolv.conf":   "# This sandbox has no network.\n",
 	"fstab":         "",
-	"environment":   "",
+	// Root may become anybody, and nobody else may: so su and its kin work.
+	"pam.d/other": "auth sufficient pam_rootok.so\nauth required pam_deny.so\naccount required pam_permit.so\n" +
+		"session required pam_permit.so\npassword required pam_unix.so\n",
+	"environment": "",
 }
 
 // A skeleton directory of the root.
@@ -279,6 +282,9 @@ func (b builder) etc() error {
 	}
 	for name, content := range etcOwn {
 		path := filepath.Join(b.dir, "root/etc", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 			return err
 		}

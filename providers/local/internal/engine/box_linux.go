@@ -213,7 +213,7 @@ func (c *call) failed(err error) error {
 
 var sentinels = map[string]error{
 	wire.CodeDir: ErrDir, wire.CodeNotFound: ErrNotFound, wire.CodeNotExec: ErrNotExecutable,
-	wire.CodeUser: ErrUser, wire.CodeOneUser: ErrOneUser, wire.CodeNoProcess: ErrNoProcess, wire.CodeLimit: ErrLimit,
+	wire.CodeUser: ErrUser, wire.CodeUnmapped: ErrUnmapped, wire.CodeNoProcess: ErrNoProcess, wire.CodeLimit: ErrLimit,
 	wire.CodeVersion: ErrVersion, wire.CodeOver: ErrGone,
 	wire.CodeNoShell: ErrNoShell, wire.CodeLost: ErrLost,
 }

@@ -31,8 +31,6 @@ var (
 	ErrNotExecutable = errors.New("program not executable")
 	// ErrUser reports a user that does not exist in the sandbox.
 	ErrUser = errors.New("no such user")
-	// ErrOneUser reports a user other than the one that the sandbox has.
-	ErrOneUser = errors.New("the sandbox has one user")
 	// ErrNoProcess reports that no background process has the ID.
 	ErrNoProcess = errors.New("no such process")
 	// ErrLimit reports that the sandbox's limit of processes is reached.

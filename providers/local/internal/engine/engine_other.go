@@ -122,6 +122,8 @@ func (b *Box) ExecInShell(context.Context, string, string, Command) (Exit, error
 
 func (b *Box) Terminal(context.Context, Command, Size) (*Terminal, error) { return nil, errSystem }
 
+func (b *Box) Own(context.Context, string, string) error { return errSystem }
+
 func (b *Box) Watch(context.Context, string) (*Watch, error) { return nil, errSystem }
 
 // A Watch tells what happens to files.

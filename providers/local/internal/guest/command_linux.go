@@ -2,9 +2,9 @@ package guest
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -52,10 +52,7 @@ func (s *server) lookupUser(spec string) (user, error) {
 	if err != nil {
 		return who, &opError{wire.CodeUser, err}
 	}
-	if who.uid|who.gid != 0 && !s.config.Ranged {
-		return who, &opError{wire.CodeUser, fmt.Errorf("only root exists here, not %q: %w", spec, syscall.EINVAL)}
-	}
-	return who, nil
+	return who, s.exists(&who, spec)
 }
 
 func (s *server) attributes(r *wire.Request, who user) *syscall.SysProcAttr {
@@ -216,7 +213,7 @@ func (r *root) mayEnter(dir string, who user) bool {
 		return true
 	case who.uid == st.Uid:
 		return st.Mode&0o100 != 0
-	case who.gid == st.Gid:
+	case who.gid == st.Gid, slices.Contains(who.groups, st.Gid):
 		return st.Mode&0o010 != 0
 	}
 	return st.Mode&0o001 != 0

@@ -210,7 +210,7 @@ func (p *plainMode) user(spec string) (user, error) {
 	case "", fmt.Sprint(p.uid), fmt.Sprintf("%d:%d", p.uid, p.gid):
 		return u, nil
 	}
-	return u, &opError{wire.CodeOneUser, fmt.Errorf("user %d, not %q", p.uid, spec)}
+	return u, &opError{wire.CodeUnmapped, fmt.Errorf("user %d, not %q", p.uid, spec)}
 }
 
 // connect connects to an address inside.

@@ -183,6 +183,7 @@ var operations = map[string]func(*server, wire.Conn, *wire.Request){
 	wire.OpShellRun:   (*server).runShell,
 	wire.OpShellClose: (*server).closeShell,
 	wire.OpWatch:      (*server).watch,
+	wire.OpOwn:        (*server).own,
 }
 
 func (s *server) ping(c wire.Conn, _ *wire.Request) {

@@ -208,10 +208,10 @@ func (s *server) runInTurn(c wire.Conn, sh *shell, r *wire.Request, gone <-chan 
 
 // follow gives the shell its line and waits for what becomes of it.
 func (s *server) follow(sh *shell, f *fifos, word string, before map[int]string, gone <-chan struct{}, ended <-chan int) wire.Reply {
-	written := make(chan error, 1)
+	written := make(chan struct{})
 	go func() {
-		_, err := sh.control.WriteString(sh.line(word, f))
-		written <- err
+		defer close(written)
+		_, _ = sh.control.WriteString(sh.line(word, f)) // without it there is no outcome
 	}()
 	defer func() {
 		if sh.over() { // it may not have read its line
@@ -252,10 +252,9 @@ func (f *fifos) there() bool {
 
 // concluded is the outcome of a command. A shell that tells of the end of what
 // it has not read is none.
-func (s *server) concluded(sh *shell, code int, written chan error) wire.Reply {
+func (s *server) concluded(sh *shell, code int, written <-chan struct{}) wire.Reply {
 	select {
-	case err := <-written:
-		written <- err
+	case <-written:
 	case <-time.After(checkTime):
 		return s.lost(sh)
 	}

@@ -72,7 +72,7 @@ func (w *watcher) created(name string, isDir bool) {
 func (w *watcher) again() {
 	lost, queued := w.lost, len(w.queue)
 	w.lost = ""
-	if err := w.add("", rawFd(w.top)); err != nil && w.lost == "" {
+	if err := w.all(); ignoreGone(err) != nil && w.lost == "" {
 		w.lost = err.Error()
 	}
 	if w.lost != "" {

@@ -57,13 +57,15 @@ func (s *server) watch(c wire.Conn, r *wire.Request) {
 // by one from the top, following nothing, as names may be hostile at any time.
 type watcher struct {
 	root   *root
-	name   string   // of the top, as the host named it
-	top    *os.File // stays open: its name may come to mean something else
+	name   string // of the top, as the host named it
+	given  string // the same, as it came
+	ino    uint64 // of the top: its name may come to mean something else
 	notify *os.File
 	dirs   map[int32]string // by watch; names are relative to the top
 	wds    map[string]int32
 	queue  []wire.Entry
 	lost   string
+	limit  int // of directories
 	// found are the names that were reported because they were in a directory
 	// when its watch began; their own events may come, too.
 	found map[string]bool
@@ -75,28 +77,54 @@ func (r *root) newWatcher(name string) (*watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{root: r, top: top, dirs: map[int32]string{}, wds: map[string]int32{}, found: map[string]bool{}}
+	defer top.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(rawFd(top), &st); err != nil {
+		return nil, err
+	}
+	w := &watcher{root: r, given: name, ino: st.Ino, dirs: map[int32]string{}, wds: map[string]int32{}, found: map[string]bool{}, limit: maxWatchedDirs}
 	// Names are those that the caller uses, where that is certain.
 	if w.name = path.Clean(absolute(name)); strings.Contains("/"+name+"/", "/../") {
 		w.name = realName(rawFd(top))
 	}
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
-		_ = top.Close()
 		return nil, &opError{wire.CodeLimit, fmt.Errorf("sysctl fs.inotify.max_user_instances: %w", err)}
 	}
 	w.notify = os.NewFile(uintptr(fd), "inotify")
 	return w, nil
 }
 
-func (w *watcher) close() {
-	_ = w.notify.Close()
-	_ = w.top.Close()
+func (w *watcher) close() { _ = w.notify.Close() }
+
+// open opens the top. It does not stay open, or there would be no event when it
+// is removed. Its watch keeps its number from being used for another.
+func (w *watcher) open() (*os.File, error) {
+	top, err := w.root.open(w.given, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(rawFd(top), &st); err != nil || st.Ino != w.ino {
+		_ = top.Close()
+		return nil, unix.ENOENT
+	}
+	return top, nil
+}
+
+// all puts watches on the top and all below it.
+func (w *watcher) all() error {
+	top, err := w.open()
+	if err != nil {
+		return err
+	}
+	defer top.Close()
+	return w.add("", rawFd(top))
 }
 
 // begin puts the first watches. What was there before them is no event.
 func (w *watcher) begin() error {
-	err := w.add("", rawFd(w.top))
+	err := w.all()
 	w.queue = nil
 	clear(w.found)
 	if w.lost != "" {
@@ -108,8 +136,8 @@ func (w *watcher) begin() error {
 // add watches the directory dir of that name, and those in it, and reports what
 // is in it already.
 func (w *watcher) add(name string, dir int) error {
-	if len(w.dirs) >= maxWatchedDirs {
-		w.lost = fmt.Sprintf("there are more than %d directories", maxWatchedDirs)
+	if len(w.dirs) >= w.limit {
+		w.lost = fmt.Sprintf("there are more than %d directories", w.limit)
 		return nil
 	}
 	if len(name) > maxWatchedName {
@@ -185,9 +213,14 @@ func ignoreGone(err error) error {
 
 // appeared watches a directory that is new.
 func (w *watcher) appeared(name string) {
+	top, err := w.open()
+	if err != nil {
+		return // gone, too
+	}
+	defer top.Close()
 	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
-	fd, err := unix.Openat2(rawFd(w.top), name, &how)
+	fd, err := unix.Openat2(rawFd(top), name, &how)
 	if err != nil {
 		return // gone, or replaced: there will be an event
 	}

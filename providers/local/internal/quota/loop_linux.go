@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,7 +35,7 @@ func attach(f *os.File) (*os.File, error) {
 			return loop, nil
 		}
 		_ = loop.Close()
-		if err != unix.EBUSY {
+		if !errors.Is(err, unix.EBUSY) {
 			return nil, &os.PathError{Op: "attach", Path: loop.Name(), Err: err}
 		}
 	}

@@ -109,7 +109,7 @@ func empty(image string) error {
 	}
 	defer mount.Close()
 	err = unix.Unlinkat(int(mount.Fd()), "lost+found", unix.AT_REMOVEDIR)
-	if err != nil && err != unix.ENOENT {
+	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return &os.PathError{Op: "rmdir", Path: "lost+found", Err: err}
 	}
 	return nil

@@ -33,6 +33,7 @@ const (
 	OpShellRun   = "shellrun"
 	OpShellClose = "shellclose"
 	OpWatch      = "watch"
+	OpOwn        = "own"
 )
 
 // Why an operation failed, beyond its errno.
@@ -44,9 +45,9 @@ const (
 	CodeNotFound   = "not-found" // the program does not exist
 	CodeNotExec    = "not-exec"  // the program cannot be executed
 	CodeUser       = "user"      // the user cannot be had
-	CodeOneUser    = "one-user"  // there is one user, and not this
 	CodeNoProcess  = "no-process"
 	CodeLimit      = "limit"
+	CodeUnmapped   = "unmapped" // the user cannot be had in this sandbox
 	CodeNoShell    = "no-shell"
 	CodeLost       = "lost"  // some events are
 	CodeMount      = "mount" // a volume cannot be mounted there
