@@ -115,7 +115,7 @@ func TestManySuspensions(t *testing.T) {
 	require.NoError(t, sb.Filesystem().MkdirAll(ctx, "t", 0o755))
 	plain := model{t.TempDir()}
 	require.NoError(t, os.Chmod(plain.dir, 0o755))
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable
+	r := rand.New(rand.NewPCG(1, 2))
 	if os.Geteuid() == 0 {
 		inside(t, sb, "rm -rf /usr/share/doc /usr/share/perl; mkdir /usr/share/doc; echo mine > /usr/share/doc/mine; rm /usr/bin/env")
 	}
@@ -145,7 +145,7 @@ func TestManyGenerations(t *testing.T) {
 	c := newLocal(t, dir, local.Namespaces)
 	plain := model{t.TempDir()}
 	require.NoError(t, os.Chmod(plain.dir, 0o755))
-	r := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // repeatable
+	r := rand.New(rand.NewPCG(3, 4))
 	sb, err := c.CreateSandbox(ctx, nil)
 	require.NoError(t, err)
 	require.NoError(t, sb.Filesystem().MkdirAll(ctx, "t", 0o755))
