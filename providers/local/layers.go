@@ -157,6 +157,9 @@ func (s *Sandbox) foldRuns(ctx context.Context, m *meta) error {
 	for _, run := range m.Runs {
 		uppers = append(uppers, engine.At(filepath.Join(s.p.state.box(s.id), run)).Upper())
 	}
+	if !oneDevice(uppers) {
+		return nil
+	}
 	if err := engine.FoldLayers(ctx, uppers[0], uppers[1:]); err != nil {
 		return err
 	}
@@ -171,6 +174,16 @@ func (s *Sandbox) foldRuns(ctx context.Context, m *meta) error {
 		}
 	}
 	return nil
+}
+
+// oneDevice reports whether directories are of one file system, so that files
+// can be moved from one to another.
+func oneDevice(dirs []string) bool {
+	first, err := os.Stat(dirs[0])
+	return err == nil && !slices.ContainsFunc(dirs[1:], func(dir string) bool {
+		info, err := os.Stat(dir)
+		return err != nil || device(info) != device(first)
+	})
 }
 
 // ownLayers reports whether some layers are snapshots': they go with the last

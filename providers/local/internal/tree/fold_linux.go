@@ -26,7 +26,7 @@ func Fold(dst, src int) error {
 func fold(dst, src int, st *unix.Stat_t, path string) error {
 	fd, err := unix.Openat(src, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return pathError("open", path, err)
+		return foldError("open", path, err)
 	}
 	dir := os.NewFile(uintptr(fd), path)
 	defer dir.Close()
@@ -48,14 +48,14 @@ func fold(dst, src int, st *unix.Stat_t, path string) error {
 func foldEntry(dst, src int, name, path string) error {
 	var st, old unix.Stat_t
 	if err := unix.Fstatat(src, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return pathError("lstat", path, err)
+		return foldError("lstat", path, err)
 	}
 	err := unix.Fstatat(dst, name, &old, unix.AT_SYMLINK_NOFOLLOW)
 	isDir, wasDir := st.Mode&unix.S_IFMT == unix.S_IFDIR, old.Mode&unix.S_IFMT == unix.S_IFDIR
 	switch {
 	case err == unix.ENOENT:
 	case err != nil:
-		return pathError("lstat", path, err)
+		return foldError("lstat", path, err)
 	case isDir && wasDir:
 		return foldDir(dst, src, name, path, &st)
 	case isDir:
@@ -64,38 +64,47 @@ func foldEntry(dst, src int, name, path string) error {
 			return err
 		}
 		if err := unix.Unlinkat(dst, name, 0); err != nil {
-			return pathError("unlink", path, err)
+			return foldError("unlink", path, err)
 		}
 	case wasDir:
 		if err := Remove(dst, name); err != nil {
 			return err
 		}
 	}
-	return pathError("rename", path, unix.Renameat(src, name, dst, name))
+	return foldError("rename", path, unix.Renameat(src, name, dst, name))
 }
 
 func foldDir(dst, src int, name, path string, st *unix.Stat_t) error {
 	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	from, err := unix.Openat(src, name, flags, 0)
 	if err != nil {
-		return pathError("open", path, err)
+		return foldError("open", path, err)
 	}
 	defer unix.Close(from)
 	if opaque(from) {
 		if err := Remove(dst, name); err != nil {
 			return err
 		}
-		return pathError("rename", path, unix.Renameat(src, name, dst, name))
+		return foldError("rename", path, unix.Renameat(src, name, dst, name))
 	}
 	to, err := unix.Openat(dst, name, flags, 0)
 	if err != nil {
-		return pathError("open", path, err)
+		return foldError("open", path, err)
 	}
 	defer unix.Close(to)
 	if err := fold(to, from, st, path); err != nil {
 		return err
 	}
-	return pathError("rmdir", path, unix.Unlinkat(src, name, unix.AT_REMOVEDIR))
+	return foldError("rmdir", path, unix.Unlinkat(src, name, unix.AT_REMOVEDIR))
+}
+
+// foldError is the error of a step; unlike where trees are copied, nothing may
+// be gone.
+func foldError(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &os.PathError{Op: op, Path: path, Err: err}
 }
 
 func opaque(dir int) bool {
@@ -107,10 +116,10 @@ func opaque(dir int) bool {
 func hideBelow(src int, name, path string) error {
 	fd, err := unix.Openat(src, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return pathError("open", path, err)
+		return foldError("open", path, err)
 	}
 	defer unix.Close(fd)
-	return pathError("setxattr", path, unix.Fsetxattr(fd, opaqueAttr, []byte("y"), 0))
+	return foldError("setxattr", path, unix.Fsetxattr(fd, opaqueAttr, []byte("y"), 0))
 }
 
 // removeAttributes removes a directory's attributes: those of the one above

@@ -201,4 +201,3 @@ func ignoreUnmapped(err error) error {
 func timeOf(h *tar.Header) unix.Timespec { return unix.NsecToTimespec(h.ModTime.UnixNano()) }
 
 func procFd(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
-
