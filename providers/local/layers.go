@@ -21,10 +21,6 @@ import (
 	"github.com/computekit/compute/providers/local/internal/engine"
 )
 
-// unfinished begins the names of layers that are being made. They are taken
-// for no layer, and removed when nobody can be at work on them any more.
-const unfinished = ".new-"
-
 // newLayerFromTar makes a layer for bare roots of a tar stream, in which names
 // that begin with ".wh." remove files of the layers below as in images. The
 // same bytes are the same layer. The caller holds the state's lock until it
@@ -39,23 +35,30 @@ func (p *Provider) newLayerFromTar(ctx context.Context, r io.Reader) (id string,
 	return id, p.keepLayer(temp, id)
 }
 
+// tempLayer names a layer that is being made: it is taken for none, and removed
+// when nobody can be at work on it any more.
 func (p *Provider) tempLayer() string {
-	return p.state.layer(unfinished + strings.ToLower(rand.Text()[:16]))
+	return p.state.layer(tempPrefix + strings.ToLower(rand.Text()[:16]))
 }
 
 // hashedID is the ID of a layer that is made of bytes with that hash.
 func hashedID(sum []byte) string { return layerPrefix + hex.EncodeToString(sum) }
 
-// keepLayer makes a finished layer the one with an ID, unless there is one.
+// keepLayer makes a finished layer the one with an ID, unless there is one. One
+// that is found by its content must be whole, also if the machine has lost
+// power since.
 func (p *Provider) keepLayer(temp, id string) error {
-	err := os.Rename(temp, p.state.layer(id))
+	err := flushAll(temp)
+	if err == nil {
+		err = os.Rename(temp, p.state.layer(id))
+	}
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTEMPTY) {
 		return engine.RemoveLayer(temp)
 	}
 	if err != nil {
 		return errors.Join(err, engine.RemoveLayer(temp))
 	}
-	return nil
+	return flush(p.state.path("layers"))
 }
 
 // hasLayers reports whether all layers are there.
@@ -161,6 +164,9 @@ func (s *Sandbox) foldRuns(ctx context.Context, m *meta) error {
 		return nil
 	}
 	if err := engine.FoldLayers(ctx, uppers[0], uppers[1:]); err != nil {
+		return err
+	}
+	if err := flushAll(s.p.state.box(s.id)); err != nil {
 		return err
 	}
 	folded := m.Runs[1:]

@@ -41,6 +41,9 @@ func TestMain(m *testing.M) {
 }
 
 func child(mode, dir string) error {
+	if err := announceSteps(); err != nil {
+		return err
+	}
 	ctx := context.Background()
 	c, err := local.New(local.Config{Dir: dir})
 	if err != nil {
@@ -51,6 +54,8 @@ func child(mode, dir string) error {
 		return nil
 	case "leave":
 		return leave(ctx, c)
+	case "acts":
+		return acts(ctx, c)
 	}
 	for {
 		if err := life(ctx, c); err != nil {

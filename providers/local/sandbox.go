@@ -210,6 +210,9 @@ func (s *Sandbox) Suspend(ctx context.Context) error {
 		if err := s.halt(ctx, m); err != nil {
 			return s.p.hostError("suspend", s.id, err)
 		}
+		if err := flushAll(s.p.state.box(s.id)); err != nil {
+			return s.p.outside("suspend", s.id, err)
+		}
 		m.Suspended = true
 		return s.p.outside("suspend", s.id, s.p.state.saveBox(m))
 	})

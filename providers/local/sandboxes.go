@@ -91,15 +91,27 @@ func (p *Provider) create(ctx context.Context, op string, m *meta, snapshot stri
 }
 
 // publish makes a sandbox one that others can see. Those that they can see
-// already are older: compute.GetOrCreate relies on it.
+// already are older: compute.GetOrCreate relies on it. The disk takes it after
+// that, so that many are made at once in the time of one.
 func (p *Provider) publish(m *meta) error {
+	if err := p.place(m); err != nil {
+		return err
+	}
+	return errors.Join(flush(p.state.boxFile(m.ID)), flush(p.state.box(m.ID)), flush(p.state.path("sandboxes")))
+}
+
+func (p *Provider) place(m *meta) error {
 	unlock, err := lock(p.state.path("publish"), true, true)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	m.Created = time.Now()
-	return p.state.saveBox(m)
+	temp, err := write(p.state.boxFile(m.ID), m)
+	if err != nil {
+		return err
+	}
+	return os.Rename(temp, p.state.boxFile(m.ID))
 }
 
 // undo removes a sandbox that could not be made. If even that fails, the error
@@ -333,7 +345,10 @@ func (p *Provider) clear(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	if err := ignoreNotExist(os.Remove(filepath.Join(dir, "meta.json"))); err != nil {
+	if err := ignoreNotExist(os.Remove(p.state.boxFile(id))); err != nil {
+		return err
+	}
+	if err := ignoreNotExist(flush(dir)); err != nil {
 		return err
 	}
 	if ours {
@@ -366,7 +381,7 @@ func (p *Provider) sweep(ctx context.Context) error {
 		return err
 	}
 	for _, id := range ids {
-		if _, err := os.Stat(filepath.Join(p.state.box(id), "meta.json")); err == nil || !validID(id, boxPrefix) {
+		if p.state.hasBox(id) || !validID(id, boxPrefix) {
 			continue
 		}
 		unlock, err := lock(filepath.Join(p.state.box(id), "lock"), true, false)
@@ -374,7 +389,7 @@ func (p *Provider) sweep(ctx context.Context) error {
 			continue // gone, or somebody is at work on it
 		}
 		// Only now is it certain that nobody finishes it.
-		if _, err = os.Stat(filepath.Join(p.state.box(id), "meta.json")); errors.Is(err, fs.ErrNotExist) {
+		if !p.state.hasBox(id) {
 			err = p.clear(ctx, id)
 		}
 		unlock()

@@ -85,6 +85,9 @@ func (p *Provider) capture(ctx context.Context, op string, s *Sandbox, m *meta, 
 	if sm.Layers, copies, err = p.stack(ctx, m.Layers, copies); err != nil {
 		return cmp.Or(ended(ctx, op, s.id), p.outside(op, s.id, err))
 	}
+	if err := flushAll(p.state.path("layers")); err != nil {
+		return p.outside(op, s.id, err)
+	}
 	if err := ended(ctx, op, s.id); err != nil {
 		return err
 	}
@@ -206,7 +209,8 @@ func (p *Provider) DeleteSnapshot(ctx context.Context, id string) error {
 	if !validID(id, snapPrefix) {
 		return nil // never was
 	}
-	if err := ignoreNotExist(os.Remove(p.state.snapshot(id))); err != nil {
+	err := ignoreNotExist(os.Remove(p.state.snapshot(id)))
+	if err = errors.Join(err, flush(p.state.path("snapshots"))); err != nil {
 		return p.outside(op, id, err)
 	}
 	return p.outside(op, id, p.collect())
@@ -220,6 +224,9 @@ func (p *Provider) collect() error {
 		return err
 	}
 	defer unlock()
+	if err := removeTemps(p.state.path("snapshots")); err != nil {
+		return err
+	}
 	used, err := p.references()
 	if err != nil {
 		return err

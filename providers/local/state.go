@@ -25,6 +25,11 @@ import (
 //	lock                     held shared to use layers, exclusively to remove some
 //
 // A JSON file is replaced by renaming, never changed in place.
+//
+// What survives when the machine loses power: save returns once its file is on
+// the disk, and so does what relies on it. Files that a snapshot or a suspended
+// sandbox has are on the disk before the JSON file that says so. What a running
+// sandbox writes is not, whatever it flushes: its overlays are volatile.
 type state struct{ dir string }
 
 // meta is what meta.json holds.
@@ -115,27 +120,67 @@ func validID(id, prefix string) bool {
 	return strings.IndexFunc(rest, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'z') }) < 0
 }
 
-// save replaces a JSON file, so that whoever reads it sees the old or the new.
-func save(file string, v any) (err error) {
+// save replaces a JSON file, so that whoever reads it sees the old or the new,
+// also after the machine has lost power.
+func save(file string, v any) error {
+	temp, err := write(file, v)
+	if err != nil {
+		return err
+	}
+	if err := flush(temp); err != nil {
+		return errors.Join(err, ignoreNotExist(os.Remove(temp)))
+	}
+	if err := os.Rename(temp, file); err != nil {
+		return errors.Join(err, ignoreNotExist(os.Remove(temp)))
+	}
+	return flush(filepath.Dir(file))
+}
+
+// tempPrefix begins the names of files that are not finished.
+const tempPrefix = ".new-"
+
+// write writes a JSON file under a name that is nobody's yet, beside its own.
+func write(file string, v any) (temp string, err error) {
 	data, err := json.Marshal(v)
 	if err != nil {
-		return err
+		return "", err
 	}
-	f, err := os.CreateTemp(filepath.Dir(file), ".new-*")
+	f, err := os.CreateTemp(filepath.Dir(file), tempPrefix+"*")
 	if err != nil {
-		return err
+		return "", err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, ignoreNotExist(os.Remove(f.Name())))
-		}
-	}()
 	_, err = f.Write(data)
-	err = errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", errors.Join(err, ignoreNotExist(os.Remove(f.Name())))
+	}
+	return f.Name(), nil
+}
+
+// removeTemps removes what a program that was killed in save has left in dir.
+// The caller sees to it that nobody is in save there.
+func removeTemps(dir string) error {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), file)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), tempPrefix) {
+			if err := ignoreNotExist(os.Remove(filepath.Join(dir, e.Name()))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// flush has the disk take a file or a directory.
+func flush(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }
 
 // maxJSON bounds what load reads: the files are ours, but disks go bad.
@@ -161,14 +206,26 @@ func load(file string, v any) error {
 }
 
 func (s *state) loadBox(id string) (*meta, error) {
+	if !s.hasBox(id) {
+		return nil, fs.ErrNotExist
+	}
 	var m meta
-	if err := load(filepath.Join(s.box(id), "meta.json"), &m); err != nil {
+	if err := load(s.boxFile(id), &m); err != nil {
 		return nil, err
 	}
 	return &m, newer(m.Version)
 }
 
-func (s *state) saveBox(m *meta) error { return save(filepath.Join(s.box(m.ID), "meta.json"), m) }
+// hasBox reports whether there is a sandbox. An empty file is one whose
+// creation was not over when the machine lost power: see publish.
+func (s *state) hasBox(id string) bool {
+	info, err := os.Stat(s.boxFile(id))
+	return !errors.Is(err, fs.ErrNotExist) && (err != nil || info.Size() > 0)
+}
+
+func (s *state) boxFile(id string) string { return filepath.Join(s.box(id), "meta.json") }
+
+func (s *state) saveBox(m *meta) error { return save(s.boxFile(m.ID), m) }
 
 func (s *state) loadSnapshot(id string) (*snapshotMeta, error) {
 	var m snapshotMeta

@@ -139,11 +139,25 @@ func ensureBase(stateDir string, ids idMap, bare bool) (base, error) {
 	if err := buildBase(temp, b.trees, ids, bare); err != nil {
 		return b, fmt.Errorf("building the base layer: %w", err)
 	}
+	if err := flush(temp); err != nil {
+		return b, err
+	}
 	err = os.Rename(temp, b.layer)
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, unix.ENOTEMPTY) {
 		err = nil
 	}
 	return b, err
+}
+
+// flush has the disk take all of the file system that dir is on: a base that
+// loses half its files when the machine loses power would never be made again.
+func flush(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return os.NewSyscallError("syncfs", unix.Syncfs(int(f.Fd())))
 }
 
 // hostTrees lists the overlays of a sandbox: the root, which shows nothing of
