@@ -44,7 +44,7 @@ func lock(file string, exclusive, wait bool) (unlock func(), err error) {
 // device tells file systems apart.
 func device(info fs.FileInfo) uint64 {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return uint64(st.Dev) //nolint:gosec,unconvert // its type differs from system to system
+		return uint64(st.Dev) //nolint:unconvert // its type differs from system to system
 	}
 	return 0
 }
