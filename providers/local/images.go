@@ -192,7 +192,7 @@ func (p *Provider) shorten(ctx context.Context, layers []string) ([]string, erro
 		id := hashedID(sum[:])
 		if !p.hasLayers([]string{id}) {
 			temp := p.tempLayer()
-			if err := engine.MergeLayers(ctx, p.state.layers(layers[:n]), temp); err != nil {
+			if err := engine.MergeLayers(ctx, p.below(true, nil), p.state.layers(layers[:n]), temp); err != nil {
 				return nil, err
 			}
 			if err := p.keepLayer(temp, id); err != nil {

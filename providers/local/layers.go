@@ -123,15 +123,15 @@ func level(id string) int {
 // stack puts copies of a sandbox's runs, as one layer, onto the layers below
 // them, and merges what are too many. It returns which of them are new and
 // needed; of an error, which are to be removed.
-func (p *Provider) stack(ctx context.Context, below, copies []string) (stack, made []string, err error) {
+func (p *Provider) stack(ctx context.Context, bare bool, below, copies []string) (stack, made []string, err error) {
 	if len(copies) > 1 {
-		err := engine.FoldLayers(ctx, p.state.layer(copies[0]), p.state.layers(copies[1:]))
+		err := engine.FoldLayers(ctx, p.below(bare, below), p.state.layer(copies[0]), p.state.layers(copies[1:]))
 		if err = errors.Join(err, p.removeLayers(copies[1:])); err != nil {
 			return nil, copies[:1], err
 		}
 		copies = copies[:1]
 	}
-	stack, added, err := p.compact(ctx, slices.Concat(below, copies))
+	stack, added, err := p.compact(ctx, bare, slices.Concat(below, copies))
 	if err != nil {
 		return nil, copies, err
 	}
@@ -163,7 +163,7 @@ func (s *Sandbox) foldRuns(ctx context.Context, m *meta) error {
 	if !oneDevice(uppers) {
 		return nil
 	}
-	if err := engine.FoldLayers(ctx, uppers[0], uppers[1:]); err != nil {
+	if err := engine.FoldLayers(ctx, s.p.below(m.Start.Bare, m.Layers), uppers[0], uppers[1:]); err != nil {
 		return err
 	}
 	if err := flushAll(s.p.state.box(s.id)); err != nil {
@@ -192,6 +192,11 @@ func oneDevice(dirs []string) bool {
 	})
 }
 
+// below describes layers to the engine.
+func (p *Provider) below(bare bool, layers []string) engine.Below {
+	return engine.Below{StateDir: p.state.path("base"), Bare: bare, Layers: p.state.layers(layers)}
+}
+
 // ownLayers reports whether some layers are snapshots': they go with the last
 // snapshot or sandbox that has them. Others are kept for a while.
 func ownLayers(ids []string) bool {
@@ -200,7 +205,7 @@ func ownLayers(ids []string) bool {
 
 // compact merges the upper layers of a stack where there are too many. It
 // returns the stack as it is then, and which of its layers are new.
-func (p *Provider) compact(ctx context.Context, layers []string) (stack, added []string, err error) {
+func (p *Provider) compact(ctx context.Context, bare bool, layers []string) (stack, added []string, err error) {
 	stack = slices.Clone(layers)
 	for l := range maxLevel {
 		low := len(stack)
@@ -215,7 +220,7 @@ func (p *Provider) compact(ctx context.Context, layers []string) (stack, added [
 			continue
 		}
 		id := mergedID(l + 1)
-		if err := engine.MergeLayers(ctx, p.state.layers(stack[low:]), p.state.layer(id)); err != nil {
+		if err := engine.MergeLayers(ctx, p.below(bare, stack[:low]), p.state.layers(stack[low:]), p.state.layer(id)); err != nil {
 			return nil, nil, errors.Join(err, p.removeLayers(added))
 		}
 		added = append(added, id)

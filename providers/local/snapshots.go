@@ -82,7 +82,7 @@ func (p *Provider) capture(ctx context.Context, op string, s *Sandbox, m *meta, 
 			return p.outside(op, s.id, err)
 		}
 	}
-	if sm.Layers, copies, err = p.stack(ctx, m.Layers, copies); err != nil {
+	if sm.Layers, copies, err = p.stack(ctx, m.Start.Bare, m.Layers, copies); err != nil {
 		return cmp.Or(ended(ctx, op, s.id), p.outside(op, s.id, err))
 	}
 	if err := flushAll(p.state.path("layers")); err != nil {

@@ -73,8 +73,9 @@ func randomChanges(r *rand.Rand, n int) string {
 	return "exec 2>../errors; umask 022\n" + s.String() + "true\n"
 }
 
-// treeListing tells all that two equal trees have in common.
-const treeListing = `find . -printf '%y %m %l %p\n' | sort; find . -type f | sort | while read -r f; do echo "$f"; cat "$f"; done`
+// treeListing tells all that two equal trees have in common, by looking at what
+// there is and by what directories list.
+const treeListing = `ls -AR; find . -printf '%y %m %l %p\n' | sort; find . -type f | sort | while read -r f; do echo "$f"; cat "$f"; done`
 
 // A model is a plain directory that is changed as a sandbox is.
 type model struct{ dir string }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"unsafe"
 
@@ -29,20 +30,23 @@ func runTree(args []string) int {
 }
 
 func tryTree(args []string) error {
-	if len(args) != 2 {
+	if len(args) < 2 {
 		return unix.EINVAL
 	}
 	n, err := strconv.Atoi(args[1])
 	if err != nil || n < 1 {
 		return unix.EINVAL
 	}
-	dirs := make([]int, n)
-	for i := range dirs {
-		dirs[i] = firstTree + i
-		unix.CloseOnExec(dirs[i])
+	all := make([]int, n+len(args)-2)
+	for i := range all {
+		all[i] = firstTree + i
+	}
+	dirs, below := all[:n], belowOf(all[n:], args[2:])
+	for _, fd := range all {
+		unix.CloseOnExec(fd)
 	}
 	runtime.LockOSThread()
-	if err := confine(dirs); err != nil {
+	if err := confine(dirs, all[n:]); err != nil {
 		return fmt.Errorf("giving up rights: %w", err)
 	}
 	unix.Umask(0)
@@ -54,16 +58,30 @@ func tryTree(args []string) error {
 	case TreePack:
 		return packLayers(dirs)
 	case TreeMerge:
-		return tree.Merge(dirs[0], dirs[1:])
+		return tree.Merge(dirs[0], dirs[1:], below)
 	case TreeFold:
 		for _, src := range dirs[1:] {
-			if err := tree.Fold(dirs[0], src); err != nil {
+			if err := tree.Fold(dirs[0], src, below); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	return unix.EINVAL
+}
+
+// belowOf sorts what lies below: layers, which have no name, and directories of
+// the host.
+func belowOf(fds []int, names []string) tree.Below {
+	below := tree.Below{Hosts: map[string]int{}}
+	for i, name := range names {
+		if name == "" {
+			below.Dirs = append(below.Dirs, fds[i])
+		} else {
+			below.Hosts[name] = fds[i]
+		}
+	}
+	return below
 }
 
 // unpack also reads what comes behind the archive's end: the host may need to
@@ -97,11 +115,11 @@ func packLayers(dirs []int) error {
 
 // confine gives up what is not needed for work on the directories that are
 // open already: for the case that an archive finds a flaw in what reads it.
-func confine(dirs []int) error {
+func confine(dirs, readable []int) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	if err := landlock(dirs); err != nil {
+	if err := landlock(dirs, readable); err != nil {
 		return err
 	}
 	const needed = 1<<unix.CAP_CHOWN | 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH |
@@ -111,9 +129,10 @@ func confine(dirs []int) error {
 	return unix.Capset(&head, &data[0])
 }
 
-// landlock lets this thread reach no files but those below dirs. Kernels
+// landlock lets this thread reach no files but those below dirs, and list what
+// is in readable. Kernels
 // without it give a process less to fear: none.
-func landlock(dirs []int) error {
+func landlock(dirs, readable []int) error {
 	abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno != 0 {
 		return nil
@@ -131,8 +150,11 @@ func landlock(dirs []int) error {
 		return os.NewSyscallError("landlock_create_ruleset", errno)
 	}
 	defer unix.Close(int(ruleset))
-	for _, dir := range dirs {
+	for i, dir := range slices.Concat(dirs, readable) {
 		rule := unix.LandlockPathBeneathAttr{Allowed_access: rights, Parent_fd: int32(dir)}
+		if i >= len(dirs) {
+			rule.Allowed_access = unix.LANDLOCK_ACCESS_FS_READ_DIR
+		}
 		_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, ruleset, unix.LANDLOCK_RULE_PATH_BENEATH,
 			uintptr(unsafe.Pointer(&rule)), 0, 0, 0)
 		if errno != 0 {
