@@ -90,6 +90,9 @@ func (p *Provider) setBase(cfg Config) (err error) {
 	if p.isolation == None && p.base != (Base{}) {
 		return fail("open", "", errors.ErrUnsupported, "without isolation sandboxes have this machine's root, not %s", p.base)
 	}
+	if p.base.kind == baseImage {
+		return p.noImages("open")
+	}
 	return nil
 }
 

@@ -342,7 +342,10 @@ func TestBaseWithoutIsolation(t *testing.T) {
 		_, err := local.New(local.Config{Dir: t.TempDir(), Isolation: local.None, Base: base})
 		require.ErrorIs(t, err, errors.ErrUnsupported, "%s", base)
 	}
-	_, err := local.New(local.Config{Dir: t.TempDir(), Base: local.Dir("")})
+	_, err := local.New(local.Config{Dir: t.TempDir(), Base: local.Image("x")})
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+	require.ErrorContains(t, err, "Config.Images")
+	_, err = local.New(local.Config{Dir: t.TempDir(), Base: local.Dir("")})
 	require.ErrorIs(t, err, compute.ErrInvalid)
 }
 

@@ -135,7 +135,7 @@ func (b *builder) build(ctx context.Context) (err error) {
 		return b.wrap(err)
 	}
 	// A stack of many layers costs every sandbox that starts on it.
-	if pt.layers, _, err = b.p.compact(ctx, pt.layers); err != nil {
+	if pt.layers, _, err = b.p.compact(ctx, pt.bare, pt.layers); err != nil {
 		return b.p.outside(b.op, "", err)
 	}
 	b.record(pt)

@@ -107,7 +107,7 @@ func (p *Provider) findImage(ctx context.Context, op, ref string, anew bool) (*i
 }
 
 // imageKinds are the errors of sources that are passed on as they are.
-var imageKinds = []error{compute.ErrNotFound, compute.ErrInvalid, compute.ErrUnauthorized, errors.ErrUnsupported, compute.ErrUnavailable}
+var imageKinds = []error{compute.ErrNotFound, compute.ErrInvalid, compute.ErrUnauthorized, compute.ErrForbidden, errors.ErrUnsupported, compute.ErrUnavailable}
 
 // PullImage gets an image from [Config.Images], also if one is here that the
 // reference named before. Sandboxes that were made keep what they have.
@@ -192,7 +192,7 @@ func (p *Provider) shorten(ctx context.Context, layers []string) ([]string, erro
 		id := hashedID(sum[:])
 		if !p.hasLayers([]string{id}) {
 			temp := p.tempLayer()
-			if err := engine.MergeLayers(ctx, p.state.layers(layers[:n]), temp); err != nil {
+			if err := engine.MergeLayers(ctx, p.below(true, nil), p.state.layers(layers[:n]), temp); err != nil {
 				return nil, err
 			}
 			if err := p.keepLayer(temp, id); err != nil {

@@ -21,10 +21,6 @@ import (
 	"github.com/computekit/compute/providers/local/internal/engine"
 )
 
-// unfinished begins the names of layers that are being made. They are taken
-// for no layer, and removed when nobody can be at work on them any more.
-const unfinished = ".new-"
-
 // newLayerFromTar makes a layer for bare roots of a tar stream, in which names
 // that begin with ".wh." remove files of the layers below as in images. The
 // same bytes are the same layer. The caller holds the state's lock until it
@@ -39,23 +35,30 @@ func (p *Provider) newLayerFromTar(ctx context.Context, r io.Reader) (id string,
 	return id, p.keepLayer(temp, id)
 }
 
+// tempLayer names a layer that is being made: it is taken for none, and removed
+// when nobody can be at work on it any more.
 func (p *Provider) tempLayer() string {
-	return p.state.layer(unfinished + strings.ToLower(rand.Text()[:16]))
+	return p.state.layer(tempPrefix + strings.ToLower(rand.Text()[:16]))
 }
 
 // hashedID is the ID of a layer that is made of bytes with that hash.
 func hashedID(sum []byte) string { return layerPrefix + hex.EncodeToString(sum) }
 
-// keepLayer makes a finished layer the one with an ID, unless there is one.
+// keepLayer makes a finished layer the one with an ID, unless there is one. One
+// that is found by its content must be whole, also if the machine has lost
+// power since.
 func (p *Provider) keepLayer(temp, id string) error {
-	err := os.Rename(temp, p.state.layer(id))
+	err := flushAll(temp)
+	if err == nil {
+		err = os.Rename(temp, p.state.layer(id))
+	}
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTEMPTY) {
 		return engine.RemoveLayer(temp)
 	}
 	if err != nil {
 		return errors.Join(err, engine.RemoveLayer(temp))
 	}
-	return nil
+	return flush(p.state.path("layers"))
 }
 
 // hasLayers reports whether all layers are there.
@@ -120,15 +123,15 @@ func level(id string) int {
 // stack puts copies of a sandbox's runs, as one layer, onto the layers below
 // them, and merges what are too many. It returns which of them are new and
 // needed; of an error, which are to be removed.
-func (p *Provider) stack(ctx context.Context, below, copies []string) (stack, made []string, err error) {
+func (p *Provider) stack(ctx context.Context, bare bool, below, copies []string) (stack, made []string, err error) {
 	if len(copies) > 1 {
-		err := engine.FoldLayers(ctx, p.state.layer(copies[0]), p.state.layers(copies[1:]))
+		err := engine.FoldLayers(ctx, p.below(bare, below), p.state.layer(copies[0]), p.state.layers(copies[1:]))
 		if err = errors.Join(err, p.removeLayers(copies[1:])); err != nil {
 			return nil, copies[:1], err
 		}
 		copies = copies[:1]
 	}
-	stack, added, err := p.compact(ctx, slices.Concat(below, copies))
+	stack, added, err := p.compact(ctx, bare, slices.Concat(below, copies))
 	if err != nil {
 		return nil, copies, err
 	}
@@ -157,7 +160,13 @@ func (s *Sandbox) foldRuns(ctx context.Context, m *meta) error {
 	for _, run := range m.Runs {
 		uppers = append(uppers, engine.At(filepath.Join(s.p.state.box(s.id), run)).Upper())
 	}
-	if err := engine.FoldLayers(ctx, uppers[0], uppers[1:]); err != nil {
+	if !oneDevice(uppers) {
+		return nil
+	}
+	if err := engine.FoldLayers(ctx, s.p.below(m.Start.Bare, m.Layers), uppers[0], uppers[1:]); err != nil {
+		return err
+	}
+	if err := flushAll(s.p.state.box(s.id)); err != nil {
 		return err
 	}
 	folded := m.Runs[1:]
@@ -173,6 +182,21 @@ func (s *Sandbox) foldRuns(ctx context.Context, m *meta) error {
 	return nil
 }
 
+// oneDevice reports whether directories are of one file system, so that files
+// can be moved from one to another.
+func oneDevice(dirs []string) bool {
+	first, err := os.Stat(dirs[0])
+	return err == nil && !slices.ContainsFunc(dirs[1:], func(dir string) bool {
+		info, err := os.Stat(dir)
+		return err != nil || device(info) != device(first)
+	})
+}
+
+// below describes layers to the engine.
+func (p *Provider) below(bare bool, layers []string) engine.Below {
+	return engine.Below{StateDir: p.state.path("base"), Bare: bare, Layers: p.state.layers(layers)}
+}
+
 // ownLayers reports whether some layers are snapshots': they go with the last
 // snapshot or sandbox that has them. Others are kept for a while.
 func ownLayers(ids []string) bool {
@@ -181,7 +205,7 @@ func ownLayers(ids []string) bool {
 
 // compact merges the upper layers of a stack where there are too many. It
 // returns the stack as it is then, and which of its layers are new.
-func (p *Provider) compact(ctx context.Context, layers []string) (stack, added []string, err error) {
+func (p *Provider) compact(ctx context.Context, bare bool, layers []string) (stack, added []string, err error) {
 	stack = slices.Clone(layers)
 	for l := range maxLevel {
 		low := len(stack)
@@ -196,7 +220,7 @@ func (p *Provider) compact(ctx context.Context, layers []string) (stack, added [
 			continue
 		}
 		id := mergedID(l + 1)
-		if err := engine.MergeLayers(ctx, p.state.layers(stack[low:]), p.state.layer(id)); err != nil {
+		if err := engine.MergeLayers(ctx, p.below(bare, stack[:low]), p.state.layers(stack[low:]), p.state.layer(id)); err != nil {
 			return nil, nil, errors.Join(err, p.removeLayers(added))
 		}
 		added = append(added, id)

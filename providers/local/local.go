@@ -86,10 +86,18 @@
 // A sandbox shares the kernel: a flaw in the kernel that the filter on system
 // calls leaves in reach is a way out.
 //
+// # Other roots
+//
+// [Config.Base] and [compute.CreateSandboxOptions.Image] give sandboxes another
+// root than this machine's programs: a directory, an archive, a container
+// image, or nothing. Each is kept once for its content.
+//
 // # Snapshots
 //
 // A snapshot saves files, not processes. The sandbox's processes stand still
-// while what it has written is copied; what it started from is shared.
+// while what it has written is copied; what it started from is shared. Any
+// number of snapshots and suspensions can follow one another: what was written
+// in many steps is merged. [Provider.ExportSnapshot] makes a file of one.
 //
 // # Volumes
 //

@@ -89,7 +89,7 @@ func (p *Provider) capture(ctx context.Context, op string, s *Sandbox, m *meta, 
 	}
 	if m.Isolation == Landlock { // whose copies are whole
 		sm.Layers = copies
-	} else if sm.Layers, copies, err = p.stack(ctx, m.Layers, copies); err != nil {
+	} else if sm.Layers, copies, err = p.stack(ctx, m.Start.Bare, m.Layers, copies); err != nil {
 		return cmp.Or(ended(ctx, op, s.id), p.outside(op, s.id, err))
 	}
 	if err := flushAll(p.state.path("layers")); err != nil {

@@ -70,14 +70,30 @@ func randomChanges(r *rand.Rand, n int) string {
 			fmt.Fprintf(&s, "[ -h %s ] || [ -f %s ] || chmod %o %s; rm -rf %s; mkdir -m %o %s\n", a, a, 0o700|r.IntN(0o100), a, b, 0o700|r.IntN(0o100), b)
 		}
 	}
-	return "exec 2>/dev/null; umask 022\n" + s.String() + "true\n"
+	return "exec 2>../errors; umask 022\n" + s.String() + "true\n"
 }
 
-// treeListing tells all that two equal trees have in common.
-const treeListing = `find . -printf '%y %m %l %p\n' | sort; find . -type f | sort | while read -r f; do echo "$f"; cat "$f"; done`
+// treeListing tells all that two equal trees have in common, by looking at what
+// there is and by what directories list.
+const treeListing = `ls -AR; find . -printf '%y %m %l %p\n' | sort; find . -type f | sort | while read -r f; do echo "$f"; cat "$f"; done`
 
 // A model is a plain directory that is changed as a sandbox is.
 type model struct{ dir string }
+
+func newModel(t *testing.T) model {
+	m := model{filepath.Join(t.TempDir(), "t")}
+	require.NoError(t, os.Mkdir(m.dir, 0o755))
+	require.NoError(t, os.Chmod(m.dir, 0o755)) // whatever the umask
+	return m
+}
+
+// requireSame compares the trees of m and of a sandbox after a script.
+func (m model) requireSame(t *testing.T, sb compute.Sandbox, script string, round int) {
+	t.Helper()
+	if want, got := m.run(t, treeListing), inside(t, sb, treeListing); want != got {
+		t.Fatalf("round %d: it should be\n%s\nand is\n%s\nafter\n%s\nwhich said\n%s", round, want, got, script, inside(t, sb, "cat ../errors"))
+	}
+}
 
 func (m model) run(t *testing.T, script string) string {
 	t.Helper()
@@ -113,9 +129,8 @@ func TestManySuspensions(t *testing.T) {
 	c := newLocal(t, dir, local.Namespaces)
 	sb := computetest.NewSandbox(t, c, nil)
 	require.NoError(t, sb.Filesystem().MkdirAll(ctx, "t", 0o755))
-	plain := model{t.TempDir()}
-	require.NoError(t, os.Chmod(plain.dir, 0o755))
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable
+	plain := newModel(t)
+	r := rand.New(rand.NewPCG(1, 2))
 	if os.Geteuid() == 0 {
 		inside(t, sb, "rm -rf /usr/share/doc /usr/share/perl; mkdir /usr/share/doc; echo mine > /usr/share/doc/mine; rm /usr/bin/env")
 	}
@@ -125,7 +140,7 @@ func TestManySuspensions(t *testing.T) {
 		inside(t, sb, script)
 		require.NoError(t, compute.Suspend(ctx, sb))
 		require.NoError(t, compute.Resume(ctx, sb))
-		require.Equal(t, plain.run(t, treeListing), inside(t, sb, treeListing), "cycle %d", i)
+		plain.requireSame(t, sb, script, i)
 		require.LessOrEqual(t, len(metaOf(t, dir, "sandboxes", sb.ID(), "meta.json").Runs), 9)
 	}
 	if os.Geteuid() == 0 {
@@ -143,9 +158,8 @@ func TestManySuspensions(t *testing.T) {
 func TestManyGenerations(t *testing.T) {
 	dir, ctx := t.TempDir(), t.Context()
 	c := newLocal(t, dir, local.Namespaces)
-	plain := model{t.TempDir()}
-	require.NoError(t, os.Chmod(plain.dir, 0o755))
-	r := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // repeatable
+	plain := newModel(t)
+	r := rand.New(rand.NewPCG(3, 4))
 	sb, err := c.CreateSandbox(ctx, nil)
 	require.NoError(t, err)
 	require.NoError(t, sb.Filesystem().MkdirAll(ctx, "t", 0o755))
@@ -166,7 +180,7 @@ func TestManyGenerations(t *testing.T) {
 		sb, err = c.CreateSandbox(ctx, &compute.CreateSandboxOptions{Snapshot: snap.ID})
 		require.NoError(t, err)
 		require.NoError(t, c.DeleteSnapshot(ctx, snap.ID))
-		require.Equal(t, plain.run(t, treeListing), inside(t, sb, treeListing), "generation %d", i)
+		plain.requireSame(t, sb, script, i)
 		stack := len(metaOf(t, dir, "sandboxes", sb.ID(), "meta.json").Layers)
 		most = max(most, stack)
 		require.Len(t, layers(t, dir), stack, "what was merged goes")

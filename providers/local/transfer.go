@@ -281,7 +281,7 @@ func (p *Provider) unpackLayers(ctx context.Context, r io.Reader, want int) (ids
 		}
 		ids = append(ids, id)
 	}
-	return ids, nil
+	return ids, flushAll(p.state.path("layers"))
 }
 
 // saveSnapshot records a new snapshot.

@@ -13,3 +13,10 @@ type Base struct {
 	// empty. It is made if it is not there.
 	Dir string
 }
+
+// Below is what lies under layers: others, lowest first, and the base.
+type Below struct {
+	StateDir string
+	Bare     bool
+	Layers   []string
+}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/computekit/compute/providers/local/internal/guest"
 	"github.com/computekit/compute/providers/local/internal/tree"
+	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
 // UnpackImage unpacks an archive as images are made of into a new layer for
@@ -128,22 +130,42 @@ func PackLayers(ctx context.Context, w io.Writer, layers []string) error {
 }
 
 // MergeLayers makes a new layer that shows what a stack of layers does, lowest
-// first. If it fails, or ctx ends, the layer is not there.
-func MergeLayers(ctx context.Context, layers []string, layer string) error {
+// first, over what is below. If it fails, or ctx ends, the layer is not there.
+func MergeLayers(ctx context.Context, below Below, layers []string, layer string) error {
 	return makeLayer(layer, func(ids idMap) error {
-		return treeJob{op: guest.TreeMerge, dirs: append([]string{layer}, layers...)}.run(ctx, ids)
+		job := treeJob{op: guest.TreeMerge, dirs: append([]string{layer}, layers...)}
+		return job.over(ctx, below, ids)
 	})
 }
 
-// FoldLayers moves what is in layers, lowest first, into the one below them,
+// FoldLayers moves what is in layers, lowest first, into the lowest of all,
 // which then shows what the stack of all did. Nobody else may use any of them.
 // Cut short at any moment, the stack still shows the same.
-func FoldLayers(ctx context.Context, below string, layers []string) error {
+func FoldLayers(ctx context.Context, below Below, lowest string, layers []string) error {
 	ids, err := currentMap()
 	if err != nil {
 		return err
 	}
-	return treeJob{op: guest.TreeFold, dirs: append([]string{below}, layers...)}.run(ctx, ids)
+	job := treeJob{op: guest.TreeFold, dirs: append([]string{lowest}, layers...)}
+	return job.over(ctx, below, ids)
+}
+
+// over runs a job that needs to know what is below.
+func (j treeJob) over(ctx context.Context, below Below, ids idMap) error {
+	b, err := ensureBase(below.StateDir, ids, below.Bare)
+	if err != nil {
+		return err
+	}
+	for _, layer := range slices.Backward(below.Layers) {
+		j.below = append(j.below, wire.Tree{Host: layer})
+	}
+	j.below = append(j.below, wire.Tree{Host: b.layer})
+	for _, t := range b.trees {
+		if t.Host != "" {
+			j.below = append(j.below, wire.Tree{Name: t.Name, Host: t.Host})
+		}
+	}
+	return j.run(ctx, ids)
 }
 
 // PackDir writes a directory of the host as an archive for UnpackImage, with
@@ -207,10 +229,11 @@ func makeOwned(dir string, ids idMap) error {
 // A treeJob is work on trees in a user namespace like the sandboxes': there a
 // process may do with their files what they may, and on the host no more.
 type treeJob struct {
-	op   string
-	dirs []string
-	in   io.Reader // an archive, or nil
-	out  io.Writer
+	op    string
+	dirs  []string
+	below []wire.Tree // directories to be looked at; those of layers have no name
+	in    io.Reader   // an archive, or nil
+	out   io.Writer
 }
 
 func (j treeJob) run(ctx context.Context, ids idMap) error {
@@ -230,6 +253,14 @@ func (j treeJob) run(ctx context.Context, ids idMap) error {
 			return err
 		}
 		files = append(files, d)
+	}
+	args := []string{guest.TreeName, j.op, strconv.Itoa(len(j.dirs))}
+	for _, t := range j.below {
+		d, err := os.OpenFile(t.Host, os.O_RDONLY|unix.O_DIRECTORY, 0)
+		if err != nil {
+			return err
+		}
+		files, args = append(files, d), append(args, t.Name)
 	}
 	gate, release, err := os.Pipe() // which ends when the process has its IDs
 	if err != nil {
@@ -253,7 +284,7 @@ func (j treeJob) run(ctx context.Context, ids idMap) error {
 			files[n], ours[n] = w, r
 		}
 	}
-	p, err := os.StartProcess(program, []string{guest.TreeName, j.op, strconv.Itoa(len(j.dirs))},
+	p, err := os.StartProcess(program, args,
 		&os.ProcAttr{Dir: "/", Env: []string{}, Files: files, Sys: ids.attributes(0)})
 	closeAll(files)
 	_ = null.Close()

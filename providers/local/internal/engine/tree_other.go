@@ -17,10 +17,10 @@ func UnpackLayers(context.Context, io.Reader, string) ([]string, error) { return
 func PackLayers(context.Context, io.Writer, []string) error { return errSystem }
 
 // MergeLayers fails: there are no sandboxes on this system.
-func MergeLayers(context.Context, []string, string) error { return errSystem }
+func MergeLayers(context.Context, Below, []string, string) error { return errSystem }
 
 // FoldLayers fails: there are no sandboxes on this system.
-func FoldLayers(context.Context, string, []string) error { return errSystem }
+func FoldLayers(context.Context, Below, string, []string) error { return errSystem }
 
 // PackDir fails: there are no sandboxes on this system.
 func PackDir(context.Context, io.Writer, string) error { return errSystem }

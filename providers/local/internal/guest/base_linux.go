@@ -56,7 +56,7 @@ func (r *root) writeEtc(name, content string) error {
 		closeFile(f)
 		dir, base, err := r.split(file)
 		if err != nil {
-			return nil //nolint:nilerr // there is no /etc
+			return nil // there is no /etc
 		}
 		defer dir.Close()
 		if unix.Unlinkat(int(dir.Fd()), base, 0) != nil {

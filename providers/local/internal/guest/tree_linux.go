@@ -38,23 +38,26 @@ func awaitGate(fd int) error {
 }
 
 func tryTree(args []string) error {
-	if len(args) != 2 {
+	if len(args) < 2 {
 		return unix.EINVAL
 	}
 	n, err := strconv.Atoi(args[1])
 	if err != nil || n < 1 {
 		return unix.EINVAL
 	}
-	dirs := make([]int, n)
-	for i := range dirs {
-		dirs[i] = firstTree + i
-		unix.CloseOnExec(dirs[i])
+	all := make([]int, n+len(args)-2)
+	for i := range all {
+		all[i] = firstTree + i
 	}
-	if err := awaitGate(firstTree + n); err != nil {
+	dirs, below := all[:n], belowOf(all[n:], args[2:])
+	for _, fd := range all {
+		unix.CloseOnExec(fd)
+	}
+	if err := awaitGate(firstTree + len(all)); err != nil {
 		return err
 	}
 	runtime.LockOSThread()
-	if err := confine(dirs); err != nil {
+	if err := confine(dirs, all[n:]); err != nil {
 		return fmt.Errorf("giving up rights: %w", err)
 	}
 	unix.Umask(0)
@@ -66,16 +69,30 @@ func tryTree(args []string) error {
 	case TreePack:
 		return packLayers(dirs)
 	case TreeMerge:
-		return tree.Merge(dirs[0], dirs[1:])
+		return tree.Merge(dirs[0], dirs[1:], below)
 	case TreeFold:
 		for _, src := range dirs[1:] {
-			if err := tree.Fold(dirs[0], src); err != nil {
+			if err := tree.Fold(dirs[0], src, below); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	return unix.EINVAL
+}
+
+// belowOf sorts what lies below: layers, which have no name, and directories of
+// the host.
+func belowOf(fds []int, names []string) tree.Below {
+	below := tree.Below{Hosts: map[string]int{}}
+	for i, name := range names {
+		if name == "" {
+			below.Dirs = append(below.Dirs, fds[i])
+		} else {
+			below.Hosts[name] = fds[i]
+		}
+	}
+	return below
 }
 
 // unpack also reads what comes behind the archive's end: the host may need to
@@ -109,11 +126,11 @@ func packLayers(dirs []int) error {
 
 // confine gives up what is not needed for work on the directories that are
 // open already: for the case that an archive finds a flaw in what reads it.
-func confine(dirs []int) error {
+func confine(dirs, readable []int) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	if err := confineFiles(dirs); err != nil {
+	if err := confineFiles(dirs, readable); err != nil {
 		return err
 	}
 	const needed = 1<<unix.CAP_CHOWN | 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH |
@@ -123,9 +140,10 @@ func confine(dirs []int) error {
 	return unix.Capset(&head, &data[0])
 }
 
-// confineFiles lets this thread reach no files but those below dirs. Kernels
-// without Landlock give a process less to fear: none.
-func confineFiles(dirs []int) error {
+// confineFiles lets this thread reach no files but those below dirs, and list
+// what is in readable. Kernels without Landlock give a process less to fear:
+// none.
+func confineFiles(dirs, readable []int) error {
 	if _, err := landlock.ABI(); err != nil {
 		return nil //nolint:nilerr // as said
 	}
@@ -133,6 +151,9 @@ func confineFiles(dirs []int) error {
 	for _, dir := range dirs {
 		// Whiteouts are devices.
 		rules.Files = append(rules.Files, landlock.File{Path: procFd(dir), Rights: landlock.All | unix.LANDLOCK_ACCESS_FS_MAKE_CHAR})
+	}
+	for _, dir := range readable {
+		rules.Files = append(rules.Files, landlock.File{Path: procFd(dir), Rights: unix.LANDLOCK_ACCESS_FS_READ_DIR})
 	}
 	return rules.Restrict()
 }

@@ -292,7 +292,7 @@ func (p *Packer) sparseHeader(h *tar.Header) error {
 	}
 	copy(head[148:], fmt.Sprintf("%06o\x00 ", sum))
 	padded := body.String() + string(zeros[:-body.Len()&511])
-	_, err := p.w.Write(append(head, padded...))
+	_, err := io.WriteString(p.w, string(head)+padded)
 	return err
 }
 
