@@ -4,13 +4,14 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/computekit/compute/providers/local/internal/engine"
 )
 
 // remedies says what to change for a tier to be available, where it is not
@@ -67,17 +68,10 @@ func directoryRemedies(dir string) []string {
 
 // userRemedies is about users beside root.
 func userRemedies() []string {
-	if os.Geteuid() == 0 {
-		return nil
+	if why := engine.WhyOneUser(); why != nil {
+		return []string{"for users beside root: " + why.Error()}
 	}
-	var all []string
-	for _, program := range []string{"newuidmap", "newgidmap"} {
-		if _, err := exec.LookPath(program); err != nil {
-			all = append(all, "for users beside root: the program "+program+" (package uidmap or shadow-utils)")
-			break
-		}
-	}
-	return all
+	return nil
 }
 
 func landlockRemedies(err error) []string {
