@@ -122,6 +122,9 @@ func weaknesses(i Isolation) []string {
 	}
 	var weak []string
 	if !r.OwnUser {
+		if hidesProcesses() {
+			weak = append(weak, "processes that hide from /proc, which is mounted with hidepid, can outlive the sandbox")
+		}
 		weak = append(weak, "commands can change modes and times of this user's files, though not read or write them")
 	}
 	if !r.Signals {

@@ -111,12 +111,22 @@ func maskedProc() bool {
 	return false
 }
 
+// hidesProcesses reports that /proc does not show all of a user's processes.
+func hidesProcesses() bool {
+	for mount := range mounts() {
+		if mount.target == "/proc" && strings.Contains(mount.options, "hidepid=") && !strings.Contains(mount.options, "hidepid=0") {
+			return true
+		}
+	}
+	return false
+}
+
 func hasFilesystem(name string) bool {
 	data, err := os.ReadFile("/proc/filesystems")
 	return err != nil || slices.Contains(strings.Fields(string(data)), name)
 }
 
-// A mount is one line of this program's mounts.
+// A mountLine is one line of this program's mounts.
 type mountLine struct{ kind, target, options string }
 
 func mounts() func(yield func(mountLine) bool) {

@@ -57,8 +57,8 @@ func TestSubIDs(t *testing.T) {
 		{"refused", "a line that is none\n65534:300000:65536\n"},
 	} {
 		ok := t.Run(phase.name, func(t *testing.T) {
-			require.NoError(t, os.WriteFile(table, []byte(phase.table), 0o644)) //nolint:gosec // all may read it
-			require.NoError(t, os.Chmod(filepath.Dir(table), 0o755))            //nolint:gosec // and get to it
+			require.NoError(t, os.WriteFile(table, []byte(phase.table), 0o644))
+			require.NoError(t, os.Chmod(filepath.Dir(table), 0o755))
 			cmd := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-c", withSubIDs, "sh", table,
 				os.Args[0], "-test.run=^TestInsideSubIDs$", "-test.v")
 			cmd.Env = append(os.Environ(), subIDsVariable+"="+phase.name+":"+dir, "TMPDIR="+dir, "HOME="+dir)
@@ -128,7 +128,7 @@ func TestInsideSubIDs(t *testing.T) {
 func refusing(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "newuidmap"), []byte("#!/bin/sh\necho not today >&2\nexit 1\n"), 0o755)) //nolint:gosec // a program
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "newuidmap"), []byte("#!/bin/sh\necho not today >&2\nexit 1\n"), 0o755))
 	return dir
 }
 

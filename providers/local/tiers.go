@@ -25,7 +25,7 @@ type tier struct {
 	try func(ctx context.Context, dir string) (found string, err error)
 }
 
-// tiers returns all kinds, the strongest first.
+// tiers returns all kinds, the strongest first. Who adds one adds it here.
 func tiers() []tier {
 	return []tier{
 		{Namespaces, false, tryNamespaces},

@@ -279,7 +279,7 @@ func (l *restricted) fork(program string, control *os.File) error {
 		Sys: &syscall.SysProcAttr{Setsid: true},
 	}
 	if l.uid != os.Geteuid() {
-		attr.Sys.Credential = &syscall.Credential{Uid: uint32(l.uid), Gid: uint32(l.uid), Groups: []uint32{}} //nolint:gosec // IDs have 32 bits
+		attr.Sys.Credential = &syscall.Credential{Uid: uint32(l.uid), Gid: uint32(l.uid), Groups: []uint32{}}
 	}
 	return onThread(func() error {
 		if err := l.rules().Restrict(); err != nil {
@@ -320,7 +320,7 @@ func keepCapabilities(keep uint64) error {
 		return os.NewSyscallError("capget", err)
 	}
 	for i := range caps {
-		has := caps[i].Permitted & uint32(keep>>(32*i)) //nolint:gosec // the half that is meant
+		has := caps[i].Permitted & uint32(keep>>(32*i))
 		caps[i] = unix.CapUserData{Effective: has, Permitted: has}
 	}
 	return os.NewSyscallError("capset", unix.Capset(&header, &caps[0]))
