@@ -411,8 +411,11 @@ func (l *restricted) undo() error {
 func (r record) endMarked(ctx context.Context, dir string) error {
 	if fd, err := r.pidfd(); err == nil {
 		defer unix.Close(fd)
-		// It knows its processes best; a host of another pid namespace too.
-		if err := shutdownUnseen(ctx, dir); err != nil && ctx.Err() != nil {
+		// It knows its processes best. But if they have stopped it, it is mute.
+		polite, cancel := context.WithTimeout(ctx, grace)
+		err := shutdownUnseen(polite, dir)
+		cancel()
+		if err != nil && ctx.Err() != nil {
 			return err
 		}
 		if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
@@ -434,8 +437,14 @@ func killMarked(ctx context.Context, first uint64) error {
 		if len(pids) == 0 {
 			return nil
 		}
+		var refused int
 		for _, pid := range pids {
-			_ = unix.Kill(pid, unix.SIGKILL)
+			if unix.Kill(pid, unix.SIGKILL) == unix.EPERM {
+				refused++
+			}
+		}
+		if refused == len(pids) {
+			return fmt.Errorf("ending the sandbox's processes %v: %w", pids, unix.EPERM)
 		}
 		select {
 		case <-ctx.Done():
