@@ -107,8 +107,9 @@ type Config struct {
 	// is made if need be, and closed to other users. Programs that use the
 	// same directory, at once or one after the other, see the same sandboxes.
 	// Empty is "compute/local" in the user's state directory
-	// ($XDG_STATE_HOME, or else ~/.local/state). It must not be on an overlay
-	// or network file system.
+	// ($XDG_STATE_HOME, or else ~/.local/state). For [Namespaces] it must not be
+	// on an overlay or network file system. For [Landlock] as root it must be
+	// where other users can get to, so that empty is /var/lib/compute/local then.
 	Dir string
 
 	// Isolation is how sandboxes are isolated; empty is [Namespaces].

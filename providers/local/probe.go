@@ -93,7 +93,7 @@ func (t tier) probe(ctx context.Context, configured string) (TierReport, error) 
 	if err != nil {
 		return r, err
 	}
-	if _, err := openState(dir); err != nil {
+	if _, err := t.openState(dir); err != nil {
 		if t.isolation == Landlock && configured == "" && os.Geteuid() == 0 {
 			r.Reason = err.Error() // its own default directory
 			return r, nil
