@@ -30,7 +30,7 @@ import (
 // sub are the IDs set aside for this user; their count is 0 if there are none.
 type sub struct{ uid, gid, count int }
 
-// subProgram and the files are what gives IDs; tests of the parser read others.
+// Where IDs are set aside.
 const (
 	subUIDFile = "/etc/subuid"
 	subGIDFile = "/etc/subgid"
