@@ -100,7 +100,7 @@ func (t tier) open(ctx context.Context, dir string) (*state, error) {
 // made, is open to the users of sandboxes.
 func (t tier) openState(dir string) (*state, error) {
 	if t.isolation == Landlock && os.Geteuid() == 0 {
-		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // they have to get through
+		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 			return nil, err
 		}
 	}
