@@ -211,20 +211,20 @@ var (
 func hostFiles(t *testing.T) (dir, port string) {
 	t.Helper()
 	dir = passable(t)
-	require.NoError(t, os.Chmod(dir, 0o777)) //nolint:gosec // it is there to be reached
+	require.NoError(t, os.Chmod(dir, 0o777))
 	for name, mode := range map[string]os.FileMode{"secret": 0o644, "open": 0o666} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("untouched"), mode))
 		require.NoError(t, os.Chmod(filepath.Join(dir, name), mode))
 	}
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "program"), []byte("#!/bin/sh\n"), 0o755)) //nolint:gosec // it is there to be run
-	l, err := net.Listen("tcp", "127.0.0.1:0")                                                    //nolint:noctx // it takes no time
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "program"), []byte("#!/bin/sh\n"), 0o755))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	_, port, err = net.SplitHostPort(l.Addr().String())
 	require.NoError(t, err)
-	named, err := net.Listen("unix", filepath.Join(dir, "sock")) //nolint:noctx // it takes no time
+	named, err := net.Listen("unix", filepath.Join(dir, "sock"))
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(filepath.Join(dir, "sock"), 0o777)) //nolint:gosec // it is there to be reached
-	abstract, err := net.Listen("unix", "@compute-"+port)           //nolint:noctx // it takes no time
+	require.NoError(t, os.Chmod(filepath.Join(dir, "sock"), 0o777))
+	abstract, err := net.Listen("unix", "@compute-"+port)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, errors.Join(l.Close(), named.Close(), abstract.Close())) })
 	return dir, port

@@ -11,7 +11,11 @@
 //
 // Where the kernel refuses a part of that, [New] says which, with an error
 // matching [errors.ErrUnsupported]. It never makes do with less, unless
-// [Config.Isolation] asks for [None].
+// [Config.Isolation] asks for [Landlock], which most containers have, or for
+// [None], or [Config.MinIsolation] allows them. [Probe] tells what a machine
+// has, and what to change for more; so does the command local-probe:
+//
+//	go run github.com/computekit/compute/providers/local/cmd/local-probe
 //
 // A program that links this package is executed again as the init of its
 // sandboxes. That happens before main, during the initialisation of this
@@ -22,9 +26,15 @@
 // # Names and users
 //
 // Commands run in /workspace as root of the sandbox, who is nobody on this
-// machine. A sandbox made by root has all users that its /etc/passwd names; one
-// made by an ordinary user has root only, and sees this machine's programs as
-// nobody's: it can add to /usr, and not change what is there.
+// machine. A sandbox made by root has all users that its /etc/passwd names. So
+// has one made by an ordinary user for whom IDs are set aside in /etc/subuid and
+// /etc/subgid, if newuidmap and newgidmap are there; others have root only. To
+// what an ordinary user makes, this machine's programs are nobody's: it can add
+// to /usr, and not change what is there.
+//
+// Files that users of a sandbox have made belong to the IDs that were set aside
+// when the sandbox was made. If they are not any more, the sandbox and snapshots
+// of it cannot be started, and the error says so.
 //
 // # Network
 //
@@ -167,8 +177,9 @@ type Config struct {
 	// is made if need be, and closed to other users. Programs that use the
 	// same directory, at once or one after the other, see the same sandboxes.
 	// Empty is "compute/local" in the user's state directory
-	// ($XDG_STATE_HOME, or else ~/.local/state). It must not be on an overlay
-	// or network file system.
+	// ($XDG_STATE_HOME, or else ~/.local/state). For [Namespaces] it must not be
+	// on an overlay or network file system. For [Landlock] as root it must be
+	// where other users can get to, so that empty is /var/lib/compute/local then.
 	Dir string
 
 	// Isolation is how sandboxes are isolated; empty is [Namespaces].

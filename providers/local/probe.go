@@ -93,7 +93,7 @@ func (t tier) probe(ctx context.Context, configured string) (TierReport, error) 
 	if err != nil {
 		return r, err
 	}
-	if _, err := openState(dir); err != nil {
+	if _, err := t.openState(dir); err != nil {
 		if t.isolation == Landlock && configured == "" && os.Geteuid() == 0 {
 			r.Reason = err.Error() // its own default directory
 			return r, nil
@@ -122,6 +122,9 @@ func weaknesses(i Isolation) []string {
 	}
 	var weak []string
 	if !r.OwnUser {
+		if hidesProcesses() {
+			weak = append(weak, "processes that hide from /proc, which is mounted with hidepid, can outlive the sandbox")
+		}
 		weak = append(weak, "commands can change modes and times of this user's files, though not read or write them")
 	}
 	if !r.Signals {

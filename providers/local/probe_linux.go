@@ -4,13 +4,14 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/computekit/compute/providers/local/internal/engine"
 )
 
 // remedies says what to change for a tier to be available, where it is not
@@ -67,17 +68,10 @@ func directoryRemedies(dir string) []string {
 
 // userRemedies is about users beside root.
 func userRemedies() []string {
-	if os.Geteuid() == 0 {
-		return nil
+	if why := engine.WhyOneUser(); why != nil {
+		return []string{"for users beside root: " + why.Error()}
 	}
-	var all []string
-	for _, program := range []string{"newuidmap", "newgidmap"} {
-		if _, err := exec.LookPath(program); err != nil {
-			all = append(all, "for users beside root: the program "+program+" (package uidmap or shadow-utils)")
-			break
-		}
-	}
-	return all
+	return nil
 }
 
 func landlockRemedies(err error) []string {
@@ -117,12 +111,22 @@ func maskedProc() bool {
 	return false
 }
 
+// hidesProcesses reports that /proc does not show all of a user's processes.
+func hidesProcesses() bool {
+	for mount := range mounts() {
+		if mount.target == "/proc" && strings.Contains(mount.options, "hidepid=") && !strings.Contains(mount.options, "hidepid=0") {
+			return true
+		}
+	}
+	return false
+}
+
 func hasFilesystem(name string) bool {
 	data, err := os.ReadFile("/proc/filesystems")
 	return err != nil || slices.Contains(strings.Fields(string(data)), name)
 }
 
-// A mount is one line of this program's mounts.
+// A mountLine is one line of this program's mounts.
 type mountLine struct{ kind, target, options string }
 
 func mounts() func(yield func(mountLine) bool) {

@@ -12,4 +12,6 @@ func remedies(i Isolation, _ string, err error) []string {
 	return []string{"Linux, which this is not: this is " + runtime.GOOS}
 }
 
+func hidesProcesses() bool { return false }
+
 func (f *Facts) fillSystem() {}

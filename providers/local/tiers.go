@@ -25,7 +25,7 @@ type tier struct {
 	try func(ctx context.Context, dir string) (found string, err error)
 }
 
-// tiers returns all kinds, the strongest first.
+// tiers returns all kinds, the strongest first. Who adds one adds it here.
 func tiers() []tier {
 	return []tier{
 		{Namespaces, false, tryNamespaces},
@@ -88,7 +88,7 @@ func (t tier) open(ctx context.Context, dir string) (*state, error) {
 	if err != nil {
 		return nil, fail("open", "", compute.ErrInvalid, "%w", err)
 	}
-	s, err := openState(dir)
+	s, err := t.openState(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -96,11 +96,25 @@ func (t tier) open(ctx context.Context, dir string) (*state, error) {
 	return s, err
 }
 
+// openState is openState, but what is above the directory, if it has to be
+// made, is open to the users of sandboxes.
+func (t tier) openState(dir string) (*state, error) {
+	if t.isolation == Landlock && os.Geteuid() == 0 {
+		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	return openState(dir)
+}
+
+// landlockDir is the default state directory of root's sandboxes with Landlock.
+const landlockDir = "/var/lib/compute/local"
+
 // stateDir is where the tier keeps its state: the sandboxes of Landlock run as
 // other users than root, who cannot pass through a home directory.
 func (t tier) stateDir(dir string) (string, error) {
 	if dir == "" && t.isolation == Landlock && os.Geteuid() == 0 && os.Getenv("XDG_STATE_HOME") == "" {
-		return "/var/lib/compute/local", nil
+		return landlockDir, nil
 	}
 	return stateDir(dir)
 }

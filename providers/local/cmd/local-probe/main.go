@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -61,17 +62,17 @@ func enough(r *local.Report, least local.Isolation) error {
 	if least == "" {
 		return nil
 	}
-	for _, t := range r.Tiers {
-		switch {
-		case t.Isolation == least && t.Available:
-			return nil
-		case t.Isolation == least:
-			return fmt.Errorf("there is no isolation of at least %s: %s", least, t.Reason)
-		case t.Isolation == r.Best:
-			return nil
-		}
+	at := func(i local.Isolation) int {
+		return slices.IndexFunc(r.Tiers, func(t local.TierReport) bool { return t.Isolation == i })
 	}
-	return fmt.Errorf("unknown isolation %q", least)
+	wanted, best := at(least), at(r.Best)
+	switch {
+	case wanted < 0:
+		return fmt.Errorf("unknown isolation %q", least)
+	case best >= 0 && best <= wanted || r.Tiers[wanted].Available:
+		return nil
+	}
+	return fmt.Errorf("there is no isolation of at least %s: %s", least, r.Tiers[wanted].Reason)
 }
 
 func table(w io.Writer, r *local.Report) error {

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -16,16 +14,7 @@ import (
 
 	"github.com/computekit/compute/providers/local/internal/guest"
 	"github.com/computekit/compute/providers/local/internal/landlock"
-	"github.com/computekit/compute/providers/local/internal/mark"
-	"github.com/computekit/compute/providers/local/internal/tree"
 	"github.com/computekit/compute/providers/local/internal/wire"
-)
-
-// Directories of a sandbox without namespaces, below its upper directory.
-const (
-	workName = "workspace"
-	homeName = "home"
-	tempName = "tmp"
 )
 
 // StartRestricted starts a sandbox without namespaces: an init that Landlock
@@ -67,12 +56,6 @@ func CanRestrict() (Restriction, error) {
 func canRestrict() error {
 	_, err := CanRestrict()
 	return err
-}
-
-// onlyRoot reports that there are no users to become.
-func onlyRoot() bool {
-	_, count, err := ownRange()
-	return err == nil && count < 2
 }
 
 // restricted is one attempt to start a sandbox without namespaces.
@@ -151,122 +134,6 @@ func (l *restricted) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-func ownerOf(path string) (int, error) {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		return 0, &os.PathError{Op: "lstat", Path: path, Err: err}
-	}
-	return int(st.Uid), nil
-}
-
-func (l *restricted) makeFiles(ctx context.Context) error {
-	l.uid = newUser()
-	for _, d := range []string{filepath.Dir(l.upper), l.upper} {
-		if err := os.Mkdir(d, 0o700); err != nil {
-			return err
-		}
-	}
-	if len(l.spec.Layers) > 1 {
-		return fmt.Errorf("%d layers, where there can be one", len(l.spec.Layers))
-	}
-	for _, layer := range l.spec.Layers {
-		if err := copyRestricted(ctx, layer, l.upper, l.uid); err != nil {
-			return err
-		}
-	}
-	for _, name := range []string{workName, homeName, tempName} {
-		dir := filepath.Join(l.upper, name)
-		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-			return err
-		}
-		if err := l.give(dir); err != nil {
-			return err
-		}
-	}
-	return l.give(l.upper)
-}
-
-func (l *restricted) give(path string) error {
-	if l.uid == os.Geteuid() {
-		return nil
-	}
-	err := os.Lchown(path, l.uid, l.uid)
-	if errors.Is(err, syscall.EPERM) {
-		return unavailable("giving files to another user was refused (root without CAP_CHOWN)", err)
-	}
-	return err
-}
-
-// open lets the sandbox's user pass through the directories of the state, whose
-// names it cannot list, and makes sure that it can pass those above.
-func (l *restricted) open() error {
-	if l.uid == os.Geteuid() {
-		return nil
-	}
-	for dir := filepath.Dir(l.upper); ; dir = filepath.Dir(dir) {
-		info, err := os.Stat(dir)
-		if err != nil {
-			return err
-		}
-		if info.Mode()&0o001 != 0 {
-			if dir == "/" {
-				return nil
-			}
-			continue
-		}
-		if !l.ours(dir) {
-			return unavailable(fmt.Sprintf("the directory %s, which is closed to other users: sandboxes run as users of their own and "+
-				"cannot get to their files below it; choose a state directory elsewhere, such as /var/lib/compute", dir), nil)
-		}
-		if err := os.Chmod(dir, info.Mode().Perm()|0o011); err != nil {
-			return err
-		}
-	}
-}
-
-// ours reports whether a directory is the sandbox's, or among those of the
-// state above it.
-func (l *restricted) ours(dir string) bool {
-	rel, err := filepath.Rel(l.spec.passable(), dir)
-	return err == nil && filepath.IsLocal(rel)
-}
-
-// passable is the directory below which all may be opened for passing.
-func (s Spec) passable() string {
-	dir := filepath.Clean(s.StateDir)
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
-	}
-	if rel, err := filepath.Rel(dir, s.Dir); err == nil && filepath.IsLocal(rel) {
-		return dir
-	}
-	return s.Dir
-}
-
-// newUser chooses who a sandbox's commands run as: as root somebody whom no
-// table of users knows, far above those that are given out.
-func newUser() int {
-	first, count, err := ownRange()
-	if os.Geteuid() != 0 || err != nil || count < 2 {
-		return os.Geteuid()
-	}
-	low, high := int64(rangeBase+rangeSize), int64(0x7ffe0000)
-	if first+count < high {
-		low, high = first+count/2, first+count
-	}
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return int(low + int64(binary.NativeEndian.Uint64(b[:])%uint64(high-low)))
-}
-
-// newMark chooses the first of a sandbox's marks: 2^38 sandboxes have room
-// below what is taken for "unlimited".
-func newMark() uint64 {
-	var b [8]byte
-	_, _ = rand.Read(b[:])
-	return (binary.NativeEndian.Uint64(b[:])>>26 | 1) * wire.MarkCount
-}
-
 // fork starts init from a thread that is restricted for it, and ends with that.
 func (l *restricted) fork(program string, control *os.File) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
@@ -279,7 +146,7 @@ func (l *restricted) fork(program string, control *os.File) error {
 		Sys: &syscall.SysProcAttr{Setsid: true},
 	}
 	if l.uid != os.Geteuid() {
-		attr.Sys.Credential = &syscall.Credential{Uid: uint32(l.uid), Gid: uint32(l.uid), Groups: []uint32{}} //nolint:gosec // IDs have 32 bits
+		attr.Sys.Credential = &syscall.Credential{Uid: uint32(l.uid), Gid: uint32(l.uid), Groups: []uint32{}}
 	}
 	return onThread(func() error {
 		if err := l.rules().Restrict(); err != nil {
@@ -320,49 +187,10 @@ func keepCapabilities(keep uint64) error {
 		return os.NewSyscallError("capget", err)
 	}
 	for i := range caps {
-		has := caps[i].Permitted & uint32(keep>>(32*i)) //nolint:gosec // the half that is meant
+		has := caps[i].Permitted & uint32(keep>>(32*i))
 		caps[i] = unix.CapUserData{Effective: has, Permitted: has}
 	}
 	return os.NewSyscallError("capset", unix.Capset(&header, &caps[0]))
-}
-
-func (l *restricted) rules() landlock.Rules {
-	c := l.landlockConfig()
-	r := landlock.Rules{Scope: true}
-	for rights, paths := range map[landlock.Rights][]string{
-		landlock.All: c.Own, landlock.Run: c.Run, landlock.Read: c.Read,
-		// Only init may open terminals by name: some are of the same user's.
-		landlock.Device: append(c.Devices[:len(c.Devices):len(c.Devices)], terminals),
-	} {
-		for _, name := range paths {
-			r.Files = append(r.Files, landlock.File{Path: name, Rights: rights, Optional: rights != landlock.All})
-		}
-	}
-	return r
-}
-
-// What commands see of this machine, beside what they see of its /etc.
-const terminals = "/dev/pts"
-
-var (
-	publicRun     = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"}
-	publicRead    = []string{"/proc", "/sys/devices/system/cpu", "/sys/kernel/mm/transparent_hugepage", "/etc/nsswitch.conf"}
-	publicDevices = []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx"}
-)
-
-func (l *restricted) landlockConfig() wire.LandlockConfig {
-	c := wire.LandlockConfig{
-		Work: filepath.Join(l.upper, workName), Home: filepath.Join(l.upper, homeName), Temp: filepath.Join(l.upper, tempName),
-		Own: []string{l.upper}, Run: publicRun, Read: publicRead, Devices: publicDevices, Mark: l.mark,
-	}
-	for _, pattern := range etcFiles {
-		matches, _ := filepath.Glob(filepath.Join("/etc", pattern))
-		c.Read = append(c.Read[:len(c.Read):len(c.Read)], matches...)
-	}
-	if l.uid != os.Geteuid() {
-		c.Devices = append(c.Devices[:len(c.Devices):len(c.Devices)], terminals)
-	}
-	return c
 }
 
 func (l *restricted) converse(control wire.Conn) error {
@@ -382,19 +210,6 @@ func (l *restricted) converse(control wire.Conn) error {
 	return control.Send(&wire.Reply{})
 }
 
-// threadsOf counts the threads of a user.
-func threadsOf(uid int) uint64 {
-	names, _ := filepath.Glob("/proc/[0-9]*/task")
-	var n uint64
-	for _, name := range names {
-		var st unix.Stat_t
-		if unix.Stat(name, &st) == nil && int(st.Uid) == uid {
-			n += uint64(st.Nlink - 2) //nolint:unconvert // its type is not the same everywhere
-		}
-	}
-	return n
-}
-
 // undo leaves nothing of a failed attempt but files that were there before.
 func (l *restricted) undo() error {
 	if l.proc != nil {
@@ -405,109 +220,4 @@ func (l *restricted) undo() error {
 		return nil
 	}
 	return removeDir(l.spec.Dir)
-}
-
-// endMarked ends an init without namespaces, and then what it could not end.
-func (r record) endMarked(ctx context.Context, dir string) error {
-	if fd, err := r.pidfd(); err == nil {
-		defer unix.Close(fd)
-		// It knows its processes best; a host of another pid namespace too.
-		if err := shutdownUnseen(ctx, dir); err != nil && ctx.Err() != nil {
-			return err
-		}
-		if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
-			return os.NewSyscallError("pidfd_send_signal", err)
-		}
-		if err := awaitEnd(ctx, fd); err != nil {
-			return err
-		}
-	} else if err := shutdownUnseen(ctx, dir); err != nil {
-		return err
-	}
-	return killMarked(ctx, r.Mark)
-}
-
-// killMarked kills the processes of an init that was killed.
-func killMarked(ctx context.Context, first uint64) error {
-	for {
-		pids := mark.Find(first, first+wire.MarkCount)
-		if len(pids) == 0 {
-			return nil
-		}
-		for _, pid := range pids {
-			_ = unix.Kill(pid, unix.SIGKILL)
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(time.Millisecond):
-		}
-	}
-}
-
-// CopyRestricted copies the files of a sandbox without namespaces into a new
-// directory, a layer. The sandbox should be frozen meanwhile. If it fails, or
-// ctx ends, the directory is not there.
-func CopyRestricted(ctx context.Context, upper, layer string) error {
-	layer, err := filepath.Abs(layer)
-	if err != nil {
-		return err
-	}
-	if err := os.Mkdir(layer, 0o700); err != nil {
-		return err
-	}
-	if err := copyRestricted(ctx, upper, layer, os.Geteuid()); err != nil {
-		return errors.Join(err, tree.RemovePath(filepath.Dir(layer), filepath.Base(layer)))
-	}
-	return nil
-}
-
-// copying are the capabilities, if there are any, for copying what belongs to
-// others and is closed by its mode.
-const copying = 1<<unix.CAP_CHOWN | 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_FOWNER | 1<<unix.CAP_FSETID
-
-// copyRestricted copies a tree and makes the copy a user's.
-func copyRestricted(ctx context.Context, from, to string, uid int) error {
-	program, err := self()
-	if err != nil {
-		return err
-	}
-	src, err := os.OpenFile(from, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return err
-	}
-	defer dst.Close()
-	// It reads what hostile programs have made, so it can do nothing else.
-	rules := landlock.Rules{Scope: true, NoConnect: true, Files: []landlock.File{
-		{Path: from, Rights: landlock.Read}, {Path: to, Rights: landlock.All}, {Path: os.DevNull, Rights: landlock.Device}}}
-	for _, name := range append(publicRun[:len(publicRun):len(publicRun)], "/etc/ld.so.cache") { // to start at all
-		rules.Files = append(rules.Files, landlock.File{Path: name, Rights: landlock.Run, Optional: true})
-	}
-	err = onThread(func() error {
-		if err := rules.Restrict(); err != nil {
-			return err
-		}
-		if err := keepCapabilities(copying); err != nil {
-			return err
-		}
-		return runHelper(ctx, program, []string{guest.CopyName}, []*os.File{src, dst}, &syscall.SysProcAttr{Setsid: true},
-			func(int) error { return nil })
-	})
-	if err != nil {
-		return err
-	}
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	return tree.Give(int(dst.Fd()), uid)
-}
-
-// SnapshotRestricted copies the files of a sandbox without namespaces that runs.
-func (b *Box) SnapshotRestricted(ctx context.Context, layer string) error {
-	return b.WhileFrozen(ctx, func() error { return CopyRestricted(ctx, b.Upper(), layer) })
 }

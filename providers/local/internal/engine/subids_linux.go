@@ -30,7 +30,7 @@ import (
 // sub are the IDs set aside for this user; their count is 0 if there are none.
 type sub struct{ uid, gid, count int }
 
-// subProgram and the files are what gives IDs; tests of the parser read others.
+// Where IDs are set aside.
 const (
 	subUIDFile = "/etc/subuid"
 	subGIDFile = "/etc/subgid"
@@ -151,7 +151,7 @@ func helpedAttributes(flags uintptr) *syscall.SysProcAttr {
 	if err != nil {
 		last = unix.CAP_LAST_CAP
 	}
-	for c := range uintptr(last) + 1 { //nolint:gosec // a few dozens
+	for c := range uintptr(last) + 1 {
 		attr.AmbientCaps = append(attr.AmbientCaps, c)
 	}
 	return attr
@@ -164,7 +164,7 @@ func (m idMap) apply(pid int) error {
 	}
 	programs := subIDs()
 	one := func(program string, own, start int) error {
-		cmd := exec.Command(program, strconv.Itoa(pid), "0", strconv.Itoa(own), "1", //nolint:gosec,noctx // it is the system's, and quick
+		cmd := exec.Command(program, strconv.Itoa(pid), "0", strconv.Itoa(own), "1", //nolint:noctx // it is the system's, and quick
 			"1", strconv.Itoa(start), strconv.Itoa(m.sub.count))
 		cmd.Env = []string{}
 		out, err := cmd.CombinedOutput()

@@ -205,7 +205,7 @@ func (p *plainMode) end() {
 
 // user is the one user there is.
 func (p *plainMode) user(spec string) (user, error) {
-	u := user{uid: uint32(p.uid), gid: uint32(p.gid), name: "sandbox", home: p.config.Home} //nolint:gosec // IDs have 32 bits
+	u := user{uid: uint32(p.uid), gid: uint32(p.gid), name: "sandbox", home: p.config.Home}
 	switch spec {
 	case "", fmt.Sprint(p.uid), fmt.Sprintf("%d:%d", p.uid, p.gid):
 		return u, nil

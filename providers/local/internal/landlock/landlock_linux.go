@@ -57,8 +57,6 @@ const (
 // Rules are what a thread may do. Files that no rule names are closed.
 type Rules struct {
 	Files []File
-	// NoFiles leaves files as they are.
-	NoFiles bool
 	// NoConnect forbids TCP connections, where the kernel can (ABINet).
 	NoConnect bool
 	// Scope forbids signals to, and abstract sockets of, processes that are not
@@ -76,20 +74,12 @@ type File struct {
 
 // handled is what the rules speak of: as much as this version knows.
 func (r Rules) handled(abi int) unix.LandlockRulesetAttr {
-	var attr unix.LandlockRulesetAttr
-	if !r.NoFiles {
-		attr.Handled_access_fs = (read | execute | write | change | devices | control) & fsRights(abi)
-	}
+	attr := unix.LandlockRulesetAttr{Handled_access_fs: (read | execute | write | change | devices | control) & fsRights(abi)}
 	if r.NoConnect && abi >= ABINet {
 		attr.Handled_access_net = unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
 	}
 	if r.Scope && abi >= ABIScope {
 		attr.Scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
-	}
-	if attr == (unix.LandlockRulesetAttr{}) {
-		// There must be something: hardly a program makes block devices. But
-		// who speaks of files at all forbids moving them, unless said.
-		attr.Handled_access_fs = (unix.LANDLOCK_ACCESS_FS_MAKE_BLOCK | unix.LANDLOCK_ACCESS_FS_REFER) & fsRights(abi)
 	}
 	return attr
 }
@@ -120,11 +110,7 @@ func (r Rules) Restrict() error {
 		return os.NewSyscallError("landlock_create_ruleset", errno)
 	}
 	defer unix.Close(int(fd))
-	files := r.Files
-	if r.NoFiles {
-		files = []File{{Path: "/", Rights: unix.LANDLOCK_ACCESS_FS_REFER}}
-	}
-	for _, f := range files {
+	for _, f := range r.Files {
 		if err := f.allow(int(fd), attr.Handled_access_fs); err != nil {
 			return err
 		}
@@ -158,7 +144,7 @@ func (f File) allow(ruleset int, handled uint64) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		rights &= ofFiles
 	}
-	attr := unix.LandlockPathBeneathAttr{Allowed_access: rights, Parent_fd: int32(fd)} //nolint:gosec // a descriptor is small
+	attr := unix.LandlockPathBeneathAttr{Allowed_access: rights, Parent_fd: int32(fd)}
 	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(ruleset), unix.LANDLOCK_RULE_PATH_BENEATH,
 		uintptr(unsafe.Pointer(&attr)), 0, 0, 0)
 	if errno != 0 {
