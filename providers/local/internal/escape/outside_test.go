@@ -599,4 +599,18 @@ except OSError as e:
 print(sent, why, flush=True)
 time.sleep(100)
 `)
+	if rooted() {
+		return // init is another user, and goes on
+	}
+	// Without another user to be, init can pass no descriptors either. It says
+	// so, and ends who has them.
+	must(t, b.Ping(t.Context()))
+	if _, err := b.Exec(t.Context(), engine.Command{Argv: []string{"true"}}); err != nil && !errors.Is(err, engine.ErrLimit) {
+		t.Error(err)
+	}
+	killAll(t, b)
+	eventually(t, "the descriptors are not given back", func() bool {
+		_, err := b.Exec(t.Context(), engine.Command{Argv: []string{"true"}})
+		return err == nil
+	})
 }
