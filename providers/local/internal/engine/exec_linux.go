@@ -21,6 +21,9 @@ const (
 	drainQuiet = 50 * time.Millisecond
 	// drainMax bounds that for a background process that never pauses.
 	drainMax = 2 * time.Second
+	// startGrace is how long init may take to answer that a command runs whose
+	// context has ended.
+	startGrace = time.Second
 )
 
 // Exec runs a command to its end. A command that ran is no error, whatever
@@ -112,6 +115,14 @@ func (b *Box) begin(ctx context.Context, cmd Command) (*call, []*os.File, error)
 	if err != nil {
 		return nil, nil, err
 	}
+	if !c.stop() {
+		c.close()
+		return nil, nil, context.Cause(ctx)
+	}
+	// Now that init has the request, the command may run and print before the
+	// reply is read here: if ctx ends in between, the output so far is wanted.
+	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Now().Add(startGrace)) })
+	defer stop()
 	files, err := c.replyFiles(want)
 	if err != nil {
 		c.close()

@@ -27,7 +27,7 @@ import (
 func hostileInit(t testing.TB, answer func(wire.Conn, *wire.Request)) *engine.Box {
 	t.Helper()
 	dir := t.TempDir()
-	l, err := net.Listen("unix", filepath.Join(dir, "sock")) //nolint:noctx // listening takes no time
+	l, err := net.Listen("unix", filepath.Join(dir, "sock"))
 	must(t, err)
 	done := make(chan struct{})
 	go func() {

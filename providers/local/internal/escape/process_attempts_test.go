@@ -93,7 +93,7 @@ func stopped(pid int) error {
 	for range 20 {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil {
-			return nil
+			return nil //nolint:nilerr // it is gone
 		}
 		if end := bytes.LastIndexByte(stat, ')'); bytes.IndexByte([]byte("ZXTt"), stat[end+2]) >= 0 {
 			return nil
@@ -145,7 +145,7 @@ var capabilityAttempts = []attempt{
 			if err != nil {
 				panic(err)
 			}
-			defer unix.Munmap(data) //nolint:errcheck // it ends with the process
+			defer unix.Munmap(data)
 			return unix.Mlock(data)
 		}},
 }

@@ -29,7 +29,7 @@ var stateDir string
 
 func runTests(m *testing.M) int {
 	var err error
-	if stateDir, err = os.MkdirTemp("", "compute-escape-"); err != nil { //nolint:usetesting // it outlives the tests
+	if stateDir, err = os.MkdirTemp("", "compute-escape-"); err != nil {
 		fmt.Println(err)
 		return 1
 	}
@@ -139,7 +139,7 @@ func must(t testing.TB, err error) {
 
 func serve(t *testing.T, network, address string) net.Addr {
 	t.Helper()
-	l, err := net.Listen(network, address) //nolint:noctx // listening takes no time
+	l, err := net.Listen(network, address)
 	must(t, err)
 	t.Cleanup(func() { _ = l.Close() })
 	go func() {

@@ -87,16 +87,23 @@ func processes() []int {
 
 // state returns the letter of a process's state in /proc, 0 if it is gone.
 func state(pid int) byte {
+	s, _ := stateAndParent(pid)
+	return s
+}
+
+func stateAndParent(pid int) (state byte, parent int) {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	// The name in parentheses is the process's choice and may hold some too.
 	end := bytes.LastIndexByte(stat, ')')
-	if end < 0 || end+2 >= len(stat) {
-		return 0
+	if end < 0 || end+4 >= len(stat) {
+		return 0, 0
 	}
-	return stat[end+2]
+	number, _, _ := bytes.Cut(stat[end+4:], []byte(" "))
+	parent, _ = strconv.Atoi(string(number))
+	return stat[end+2], parent
 }
 
 func alive(pid int) bool {

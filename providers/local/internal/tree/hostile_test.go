@@ -33,7 +33,7 @@ func nest(t *testing.T, dir string, depth int, mode uint32) {
 		// Makes the next level through a descriptor, whatever the mode.
 		if mode != 0o700 {
 			_ = unix.Fchmod(below, 0o700)
-			defer unix.Fchmod(below, mode) //nolint:errcheck // best effort
+			defer unix.Fchmod(below, mode)
 		}
 		if mode == 0o700 {
 			_ = unix.Close(fd)
