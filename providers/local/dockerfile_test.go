@@ -148,7 +148,7 @@ func linkedContext(t testing.TB) fs.FS {
 }
 
 func TestDockerfiles(t *testing.T) {
-	p := newLocal(t, t.TempDir(), local.Namespaces)
+	p := pruned(t, newLocal(t, t.TempDir(), local.Namespaces))
 	for _, c := range dockerCases(t) {
 		t.Run(c.name, func(t *testing.T) {
 			if c.root && os.Geteuid() != 0 {

@@ -47,6 +47,13 @@ func inTemplate(t *testing.T, p *local.Provider, opts compute.CreateSandboxOptio
 	return out
 }
 
+// pruned removes the layers of a test's steps at its end: some have modes that
+// keep an ordinary user from removing them without chmod.
+func pruned(t *testing.T, p *local.Provider) *local.Provider {
+	t.Cleanup(func() { assert.NoError(t, p.PruneBuildCache(context.Background(), 0)) })
+	return p
+}
+
 // entries lists a directory of the state directory, without locks.
 func entries(t *testing.T, dir ...string) []string {
 	t.Helper()
@@ -103,7 +110,8 @@ func TestTemplateSetupFails(t *testing.T) {
 	require.ErrorContains(t, err, "setup command 2: exit status 5")
 	require.ErrorContains(t, err, "why")
 	assert.Contains(t, log.String(), "one\n")
-	assert.Contains(t, log.String(), "out\nwhy\n")
+	assert.Contains(t, log.String(), "out\n")
+	assert.Contains(t, log.String(), "why\n")
 	assert.NotContains(t, log.String(), "never")
 	assert.Empty(t, entries(t, dir, "templates"))
 }
