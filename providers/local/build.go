@@ -144,7 +144,7 @@ func (b *builder) build(ctx context.Context) (err error) {
 
 // wrap makes err the provider's, unless it is.
 func (b *builder) wrap(err error) error {
-	if ce, ok := errors.AsType[*compute.Error](err); ok && error(ce) == err {
+	if _, ok := err.(*compute.Error); ok { //nolint:errorlint // one that has all already
 		return err
 	}
 	e := &compute.Error{Op: b.op, Provider: name, Err: err}

@@ -150,6 +150,9 @@ func at(in *dockerfile.Instruction, err error) error {
 	if err == nil {
 		return nil
 	}
+	if inner, ok := errors.AsType[*dockerfile.Error](err); ok {
+		return inner // of a stage that this one needs
+	}
 	return &dockerfile.Error{Line: in.Line, Err: err}
 }
 

@@ -1,3 +1,5 @@
+//go:build linux
+
 package local_test
 
 import (
@@ -127,7 +129,7 @@ func TestCode(t *testing.T) {
 
 // openTemp makes the system's temporary directory one of the test's.
 func openTemp(t *testing.T) string {
-	dir, err := os.MkdirTemp("", "code-test-")
+	dir, err := os.MkdirTemp("", "code-test-") //nolint:usetesting // git, as nobody, must get there
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o777|os.ModeSticky))
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })

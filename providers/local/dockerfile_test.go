@@ -1,3 +1,5 @@
+//go:build linux
+
 package local_test
 
 import (
@@ -5,7 +7,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -145,7 +150,7 @@ func linkedContext(t testing.TB) fs.FS {
 }
 
 func TestDockerfiles(t *testing.T) {
-	p := newLocal(t, t.TempDir(), local.Namespaces)
+	p := pruned(t, newLocal(t, t.TempDir(), local.Namespaces))
 	for _, c := range dockerCases(t) {
 		t.Run(c.name, func(t *testing.T) {
 			if c.root && os.Geteuid() != 0 {
@@ -184,4 +189,58 @@ func checkDockerfile(t *testing.T, p *local.Provider, c dockerCase) {
 		}
 		return err
 	}))
+}
+
+func TestDockerfileFromScratch(t *testing.T) {
+	p := newLocal(t, t.TempDir(), local.Namespaces)
+	prog := files("prog", string(staticProgram(t)), "text", "text")
+	tpl, err := p.CreateTemplate(t.Context(), &compute.CreateTemplateOptions{Name: "t", Context: prog, Dockerfile: "FROM scratch AS build\nCOPY --chmod=755 prog /bin/\nFROM scratch\nWORKDIR /w\nCOPY --from=build /bin/prog /x/\nCOPY text .\n"})
+	require.NoError(t, err)
+	require.NoError(t, compute.WithSandbox(t.Context(), p, &compute.CreateSandboxOptions{Template: tpl.ID}, func(ctx context.Context, sb compute.Sandbox) error {
+		res, err := sb.RunCommand(ctx, compute.Exec("/x/prog"))
+		require.NoError(t, err)
+		assert.Equal(t, "static\n", res.Stdout)
+		data, err := sb.Filesystem().ReadFile(ctx, "text")
+		assert.Equal(t, "text", string(data), "names start in WORKDIR")
+		there, err2 := compute.Exists(ctx, sb.Filesystem(), "/usr/bin/env")
+		assert.False(t, there, "this machine's programs are in it")
+		return errors.Join(err, err2)
+	}))
+	_, err = p.CreateTemplate(t.Context(), &compute.CreateTemplateOptions{Name: "t", Dockerfile: "FROM scratch\nRUN true\n"})
+	require.ErrorContains(t, err, "Dockerfile:2: exit status 127: /bin/sh: not found")
+	_, err = p.CreateTemplate(t.Context(), &compute.CreateTemplateOptions{Name: "t", Context: prog, Dockerfile: "FROM scratch AS a\nCOPY --chmod=755 prog /\nRUN [\"/prog\"]\n" +
+		"FROM scratch\nCOPY --from=a / /\n"})
+	require.ErrorContains(t, err, ": Dockerfile:3: exit status 7: static")
+	require.NotContains(t, err.Error(), "Dockerfile:5")
+}
+
+// oneImage finds one image.
+type oneImage struct{ layer string }
+
+func (i oneImage) ResolveImage(_ context.Context, ref string) (*local.ResolvedImage, error) {
+	if ref != "example/image:1" {
+		return nil, compute.ErrNotFound
+	}
+	sum := sha256.Sum256([]byte(i.layer))
+	return &local.ResolvedImage{Config: local.ImageConfig{Env: []string{"A=image"}, WorkingDir: "/d", Cmd: []string{"/bin/prog"}},
+		Layers: []local.ImageLayer{{DiffID: "sha256:" + hex.EncodeToString(sum[:]), Open: func(context.Context) (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(i.layer)), nil
+		}}}}, nil
+}
+
+func TestDockerfileFromImage(t *testing.T) {
+	layer := archive(t, entry{name: "bin/prog", content: string(staticProgram(t)), mode: 0o755}, entry{name: "d/f", content: "of the image"})
+	p := newWith(t, local.Config{Dir: t.TempDir(), Images: oneImage{string(layer)}})
+	tpl, err := p.CreateTemplate(t.Context(), &compute.CreateTemplateOptions{Name: "t", Dockerfile: "FROM example/image:1 AS i\nFROM host\n" +
+		"COPY --from=example/image:1 /bin/prog /usr/local/bin/\nCOPY --from=i /d/f /f\nRUN prog > /g || true\n"})
+	require.NoError(t, err)
+	assert.Equal(t, "of the imagestatic\n", inTemplate(t, p, compute.CreateSandboxOptions{Template: tpl.ID}, "cat /f /g"))
+	tpl, err = p.CreateTemplate(t.Context(), &compute.CreateTemplateOptions{Name: "i", Image: "example/image:1"})
+	require.NoError(t, err)
+	config, err := p.TemplateConfig(t.Context(), tpl.ID)
+	require.NoError(t, err)
+	assert.Equal(t, &local.TemplateConfig{Env: map[string]string{"A": "image"}, WorkingDir: "/d", Cmd: []string{"/bin/prog"}}, config)
+	_, err = p.CreateTemplate(t.Context(), &compute.CreateTemplateOptions{Name: "t", Dockerfile: "FROM no/such\n"})
+	require.ErrorIs(t, err, compute.ErrNotFound)
+	require.ErrorContains(t, err, "Dockerfile:1: ")
 }

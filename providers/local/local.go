@@ -102,6 +102,19 @@
 // root than this machine's programs: a directory, an archive, a container
 // image, or nothing. Each is kept once for its content.
 //
+// # Templates
+//
+// A template is built here, from a Dockerfile or from commands, by steps that
+// each run in a sandbox of their own without network; [BuildOptions] has what a
+// build may need beside the portable options. Steps are kept for later builds.
+// ENTRYPOINT and CMD are kept for [Provider.TemplateConfig] and not run: what
+// shall run in every sandbox is in CreateTemplateOptions.Launch. It runs when
+// the sandbox is created, and not when it is resumed.
+//
+// Code is fetched by the git of this machine, over https, with all its history
+// and without submodules, and checked out by the git of the sandbox. A template
+// keeps no tokens, and so takes no Code that needs one.
+//
 // # Snapshots
 //
 // A snapshot saves files, not processes. The sandbox's processes stand still
@@ -226,7 +239,7 @@ type Defaults struct {
 
 // Provider implements [compute.Compute]. Close it with [compute.Close].
 type Provider struct {
-	providers.Unimplemented // templates
+	providers.Unimplemented // keeps it compiling when compute.Compute grows
 
 	isolation Isolation
 	limits    Defaults

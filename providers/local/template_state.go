@@ -159,7 +159,7 @@ func (p *Provider) sweepTemplates(ctx context.Context) error {
 		return err
 	}
 	for _, id := range ids {
-		if !validID(id, templatePrefix) || p.finished(id) {
+		if !validID(id, templatePrefix) || p.finished(id) || p.begun(id) {
 			continue
 		}
 		unlock, err := lock(filepath.Join(p.state.template(id), "lock"), true, false)
@@ -175,6 +175,17 @@ func (p *Provider) sweepTemplates(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// begun reports whether a program may be about to take the lock of a template,
+// which it can only when the directory is there.
+func (p *Provider) begun(id string) bool {
+	info, err := os.Stat(p.state.template(id))
+	if err != nil || time.Since(info.ModTime()) > time.Minute {
+		return false
+	}
+	_, err = p.state.loadTemplate(id)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 func (p *Provider) finished(id string) bool {

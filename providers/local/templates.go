@@ -286,12 +286,15 @@ func (p *Provider) DeleteTemplate(ctx context.Context, id string) error {
 	if err != nil {
 		return p.outside(op, id, err)
 	}
+	// Somebody may be at work only on one that is not ready. (The lock of a
+	// program outlives it for a moment in a child that it is starting.)
+	wait := p.finished(id)
 	err = os.Remove(filepath.Join(p.state.template(id), "meta.json"))
 	unpublish()
 	if ignoreNotExist(err) != nil {
 		return p.outside(op, id, err)
 	}
-	unlock, err := lock(filepath.Join(p.state.template(id), "lock"), true, false)
+	unlock, err := lock(filepath.Join(p.state.template(id), "lock"), true, wait)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && unlock == nil {
 		return nil // it never was, or whoever builds it clears it up
 	}

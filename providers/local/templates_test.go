@@ -1,3 +1,5 @@
+//go:build linux
+
 package local_test
 
 import (
@@ -45,6 +47,13 @@ func inTemplate(t *testing.T, p *local.Provider, opts compute.CreateSandboxOptio
 		return err
 	}))
 	return out
+}
+
+// pruned removes the layers of a test's steps at its end: some have modes that
+// keep an ordinary user from removing them without chmod.
+func pruned(t *testing.T, p *local.Provider) *local.Provider {
+	t.Cleanup(func() { assert.NoError(t, p.PruneBuildCache(context.Background(), 0)) })
+	return p
 }
 
 // entries lists a directory of the state directory, without locks.
@@ -103,7 +112,8 @@ func TestTemplateSetupFails(t *testing.T) {
 	require.ErrorContains(t, err, "setup command 2: exit status 5")
 	require.ErrorContains(t, err, "why")
 	assert.Contains(t, log.String(), "one\n")
-	assert.Contains(t, log.String(), "out\nwhy\n")
+	assert.Contains(t, log.String(), "out\n")
+	assert.Contains(t, log.String(), "why\n")
 	assert.NotContains(t, log.String(), "never")
 	assert.Empty(t, entries(t, dir, "templates"))
 }
@@ -187,8 +197,11 @@ func TestBuildsAtOnce(t *testing.T) {
 	}
 	all.Wait()
 	p := newLocal(t, dir, local.Namespaces)
-	require.NoError(t, p.PruneBuildCache(t.Context(), 0))
-	assert.Empty(t, entries(t, dir, "layers"))
+	// A lock may live on for a moment in a child that is being started.
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		assert.NoError(c, p.PruneBuildCache(t.Context(), 0))
+		assert.Empty(c, entries(t, dir, "layers"))
+	}, 10*time.Second, 50*time.Millisecond)
 	assert.Empty(t, entries(t, dir, "templates"))
 }
 

@@ -60,7 +60,7 @@ func anything(upper string) (bool, error) {
 		}
 		names, err := dir.Readdirnames(1)
 		_ = dir.Close()
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return false, err
 		}
 		if len(names) > 0 {
