@@ -106,6 +106,10 @@ type Config struct {
 
 	// Isolation is how sandboxes are isolated; empty is [Namespaces].
 	Isolation Isolation
+
+	// Runsc is gVisor's program, for [GVisor]; empty is the first "runsc" in
+	// the PATH of this program.
+	Runsc string
 }
 
 // Provider implements [compute.Compute]. Close it with [compute.Close].
@@ -113,6 +117,7 @@ type Provider struct {
 	providers.Unimplemented // templates
 
 	isolation Isolation
+	runsc     string // as configured
 	state     *state
 
 	mu     sync.Mutex
@@ -129,9 +134,9 @@ type Provider struct {
 // missing if not. It also removes what programs that were killed have left
 // half made.
 func New(cfg Config) (*Provider, error) {
-	p := &Provider{isolation: cmp.Or(cfg.Isolation, Namespaces), urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
+	p := &Provider{isolation: cmp.Or(cfg.Isolation, Namespaces), runsc: cfg.Runsc, urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
 	switch p.isolation {
-	case Namespaces:
+	case Namespaces, GVisor:
 	case None:
 		if host.ErrUnavailable != nil {
 			return nil, p.outside("open", "", host.ErrUnavailable)
@@ -148,6 +153,11 @@ func New(cfg Config) (*Provider, error) {
 	}
 	if p.isolation == Namespaces {
 		if _, err := engine.Probe(context.Background(), p.state.path("base")); err != nil {
+			return nil, p.outside("open", "", err)
+		}
+	}
+	if p.isolation == GVisor {
+		if err := p.probeGVisor(context.Background()); err != nil {
 			return nil, p.outside("open", "", err)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"iter"
 	"net"
-	"os"
 	"path"
 	"syscall"
 
@@ -29,7 +28,7 @@ type machine interface {
 	Kill(ctx context.Context, id string) error
 	Resize(ctx context.Context, id string, size engine.Size) error
 
-	OpenFile(ctx context.Context, name string) (*os.File, engine.Entry, error)
+	OpenFile(ctx context.Context, name string) (io.ReadCloser, engine.Entry, error)
 	Create(ctx context.Context, name string, perm fs.FileMode) (fileWriter, error)
 	Stat(ctx context.Context, name string) (engine.Entry, error)
 	ReadDir(ctx context.Context, name string) iter.Seq2[engine.Entry, error]
@@ -86,4 +85,12 @@ func (b box) Create(ctx context.Context, name string, perm fs.FileMode) (fileWri
 		return nil, err
 	}
 	return w, nil
+}
+
+func (b box) OpenFile(ctx context.Context, name string) (io.ReadCloser, engine.Entry, error) {
+	f, e, err := b.Box.OpenFile(ctx, name)
+	if err != nil {
+		return nil, e, err
+	}
+	return f, e, nil
 }

@@ -41,7 +41,7 @@ func (s *Sandbox) adopt(m *meta) {
 		}
 	default:
 		r.run = m.Runs[len(m.Runs)-1]
-		r.machine = box{engine.At(filepath.Join(s.p.state.box(m.ID), r.run))}
+		r.machine = machineAt(m, filepath.Join(s.p.state.box(m.ID), r.run))
 	}
 	s.run.Store(r)
 }
@@ -222,6 +222,9 @@ func (s *Sandbox) halt(ctx context.Context, m *meta) error {
 	if r.run == "" {
 		return nil
 	}
+	if m.Isolation == GVisor {
+		return s.checkpoint(ctx, m)
+	}
 	if err := r.Shutdown(ctx); err != nil && !errors.Is(err, engine.ErrGone) {
 		return err
 	}
@@ -251,12 +254,18 @@ func (s *Sandbox) restart(ctx context.Context, op string, m *meta) error {
 	if err := s.p.state.saveBox(m); err != nil {
 		return s.p.outside(op, s.id, errors.Join(err, s.unboot(ctx, m)))
 	}
+	if m.Isolation == GVisor {
+		s.restored(m)
+	}
 	s.adopt(m)
 	return nil
 }
 
 // unboot ends the machine that boot has made.
 func (s *Sandbox) unboot(ctx context.Context, m *meta) error {
+	if m.Isolation == GVisor && gvisorSaved(s.lastRun(m)) {
+		return s.unrestore(ctx, m)
+	}
 	if m.Isolation != None {
 		return s.drop(ctx, m.Runs[len(m.Runs)-1])
 	}

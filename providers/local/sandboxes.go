@@ -41,7 +41,7 @@ func (p *Provider) CreateSandbox(ctx context.Context, opts *compute.CreateSandbo
 	m := &meta{Version: stateVersion, ID: newID(boxPrefix), Name: opts.Name,
 		Metadata: opts.Metadata, Env: opts.Env, User: opts.User, Isolation: p.isolation}
 	for _, settle := range []func(*compute.CreateSandboxOptions, *meta) error{
-		p.settleStart, p.settleLimits, p.settleNetwork, p.settleMounts,
+		p.settleGVisor, p.settleStart, p.settleLimits, p.settleNetwork, p.settleMounts,
 	} {
 		if err := settle(opts, m); err != nil {
 			return nil, err
@@ -148,13 +148,21 @@ func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
 			return p.outside(op, "", err)
 		}
 	}
+	if m.Isolation == GVisor {
+		if err := p.applyGVisor(ctx, m, &spec); err != nil {
+			return p.outside(op, "", err)
+		}
+		run = filepath.Base(spec.Dir)
+	}
 	if _, err := engine.Start(ctx, spec); err != nil {
 		if cerr := ended(ctx, op, ""); cerr != nil {
 			return cerr
 		}
 		return p.outside(op, "", err)
 	}
-	m.Runs = append(m.Runs, run)
+	if !slices.Contains(m.Runs, run) { // it may be one that was restored
+		m.Runs = append(m.Runs, run)
+	}
 	return nil
 }
 

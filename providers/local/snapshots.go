@@ -75,7 +75,7 @@ func (p *Provider) capture(ctx context.Context, op string, s *Sandbox, m *meta, 
 	for i, run := range m.Runs {
 		id := newID(layerPrefix)
 		copies = append(copies, id)
-		if err := s.copyRun(ctx, run, p.state.layer(id), i == len(m.Runs)-1 && !m.Suspended); err != nil {
+		if err := s.copyRun(ctx, m, run, p.state.layer(id), i == len(m.Runs)-1 && !m.Suspended); err != nil {
 			if cerr := ended(ctx, op, s.id); cerr != nil {
 				return cerr
 			}
@@ -92,10 +92,10 @@ func (p *Provider) capture(ctx context.Context, op string, s *Sandbox, m *meta, 
 
 // copyRun copies what one run has written; one that lives stands still
 // meanwhile.
-func (s *Sandbox) copyRun(ctx context.Context, run, layer string, live bool) error {
+func (s *Sandbox) copyRun(ctx context.Context, m *meta, run, layer string, live bool) error {
 	b := engine.At(filepath.Join(s.p.state.box(s.id), run))
 	if live {
-		err := b.Snapshot(ctx, layer)
+		err := machineAt(m, b.Dir()).Snapshot(ctx, layer)
 		if !errors.Is(err, engine.ErrGone) {
 			return err
 		}

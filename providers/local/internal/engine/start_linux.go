@@ -141,11 +141,17 @@ func (l *launcher) prepare() (err error) {
 	if l.base, err = ensureBase(l.spec.StateDir, l.ids); err != nil {
 		return err
 	}
+	if l.spec.GVisor.Restore {
+		return l.prepareRestore()
+	}
 	if err := os.Mkdir(l.spec.Dir, 0o700); err != nil {
 		return err
 	}
 	l.made = true
 	if err := l.makeDirs(); err != nil {
+		return err
+	}
+	if err := l.makeGVisor(); err != nil {
 		return err
 	}
 	l.listener, err = listen(filepath.Join(l.spec.Dir, socketName))
@@ -203,6 +209,12 @@ func (l *launcher) converse(control wire.Conn) error {
 	}
 	// The listener comes first: guest.runInit expects it there.
 	files := append([]int{int(l.listener.Fd())}, mounts...)
+	runtime, err := l.openGVisor()
+	if err != nil {
+		return err
+	}
+	defer closeFds(runtime)
+	files = append(files, runtime...)
 	if err := control.Send(config, files...); err != nil {
 		return explainSilence(err)
 	}
@@ -239,6 +251,7 @@ func (l *launcher) config() *wire.Config {
 		Env:      l.spec.Env,
 		Ranged:   l.ids.ranged(),
 		MaxProcs: uint64(l.spec.MaxProcesses),
+		GVisor:   wire.GVisorConfig{On: l.spec.GVisor.Runsc != "", Restore: l.spec.GVisor.Restore},
 	}
 }
 

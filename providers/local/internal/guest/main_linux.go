@@ -27,6 +27,8 @@ func init() {
 		os.Exit(<-code)
 	case CopyName:
 		os.Exit(runCopy())
+	case AgentName:
+		runAgent()
 	}
 }
 
@@ -53,6 +55,9 @@ func runInit() int {
 	files, err := control.Receive(&config, wire.MaxRequest)
 	if err != nil || len(files) == 0 {
 		return 2
+	}
+	if config.GVisor.On {
+		return keep(control, &config, files)
 	}
 	s, err := prepare(&config, files[0], files[1:])
 	if err != nil {

@@ -23,6 +23,7 @@ type server struct {
 	root     *root
 	gate     gate
 	table    *table
+	agent    *agent // in a gVisor sandbox
 }
 
 func newServer(config *wire.Config) *server {
@@ -121,7 +122,7 @@ func (s *server) handle(c wire.Conn) {
 			reply(c, errors.New("init failed in this operation"))
 		}
 	}()
-	op, ok := operations[r.Op]
+	op, ok := s.operation(r.Op)
 	if !ok {
 		reply(c, &opError{code: wire.CodeBadRequest, err: errors.New("no such operation: " + r.Op)})
 		return

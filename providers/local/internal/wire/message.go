@@ -247,6 +247,7 @@ type Config struct {
 	Limits  LimitsConfig
 	Network NetworkConfig
 	Mounts  []MountConfig
+	GVisor  GVisorConfig
 }
 
 func (g *Config) fields(c *codec) {
@@ -274,4 +275,5 @@ func (g *Config) fields(c *codec) {
 		}
 		g.Mounts[i].fields(c)
 	}
+	g.GVisor.fields(c)
 }

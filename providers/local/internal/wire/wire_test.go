@@ -14,7 +14,8 @@ var samples = []message{
 	&Reply{Fault: Fault{CodeDir, 2, "text"}, PID: 5, ID: "x", Done: true, Exit: Exit{1, 2, 3, 4, 5, 6}, Offset: 9,
 		Entries:   []Entry{{Name: "n", Mode: 0o100644, Size: 1 << 60, MTime: -1, UID: 1, GID: 2, Link: "l"}, {}},
 		Processes: []Process{{ID: "1", PID: 2, Argv: []string{"x"}, Dir: "d", TTY: true, Started: 3, Done: true, Stdout: 4, Stderr: 5}}},
-	&Config{Box: "b", Layers: []string{"l"}, Trees: []Tree{{"n", "t", "h"}}, Fds: true, Hostname: "h", Env: []string{"e"}, Ranged: true, MaxProcs: 1<<64 - 1},
+	&Config{Box: "b", Layers: []string{"l"}, Trees: []Tree{{"n", "t", "h"}}, Fds: true, Hostname: "h", Env: []string{"e"}, Ranged: true, MaxProcs: 1<<64 - 1,
+		GVisor: GVisorConfig{On: true, Restore: true}},
 }
 
 func empty(m message) message { return reflect.New(reflect.TypeOf(m).Elem()).Interface().(message) }

@@ -1,0 +1,176 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+
+	"github.com/computekit/compute"
+	"github.com/computekit/compute/providers"
+	"github.com/computekit/compute/providers/local/internal/engine"
+)
+
+// GVisor is Namespaces with another kernel in them: system calls of the
+// sandbox are answered by gVisor, a kernel in user space, and do not reach
+// this machine's. It needs gVisor's program runsc, and no more rights than
+// Namespaces: see [Config.Runsc].
+//
+// It costs more: about 150 ms to create a sandbox, 50 MiB of memory for each,
+// and time for each system call. The disk is as with Namespaces, and so is
+// the absence of a network. The limit of 4096 processes and threads is one for
+// gVisor's own: a sandbox that exceeds it ends.
+//
+// Suspend saves the memory too, and Resume goes on with all processes; only
+// commands that somebody waits for are ended. A sandbox that ended otherwise
+// starts anew on its files. Snapshots save files, not processes.
+const GVisor Isolation = "gvisor"
+
+// findRunsc returns gVisor's program.
+func (p *Provider) findRunsc() (string, error) {
+	file := p.runsc
+	if file == "" {
+		found, err := exec.LookPath("runsc")
+		if err != nil {
+			return "", &engine.UnavailableError{Facility: `gVisor's program "runsc" (install it from https://gvisor.dev/docs/user_guide/install, or name it in Config.Runsc)`, Err: err}
+		}
+		file = found
+	}
+	file, err := filepath.Abs(file)
+	if err != nil {
+		return "", err
+	}
+	if info, err := os.Stat(file); err != nil {
+		return "", &engine.UnavailableError{Facility: "gVisor's program", Err: err}
+	} else if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+		return "", &engine.UnavailableError{Facility: "gVisor's program: " + file + " cannot be executed"}
+	}
+	return file, nil
+}
+
+// probeGVisor tries whether a sandbox can be had: its error says why not.
+func (p *Provider) probeGVisor(ctx context.Context) error {
+	runsc, err := p.findRunsc()
+	if err != nil {
+		return err
+	}
+	base := p.state.path("base")
+	if err := os.MkdirAll(base, 0o700); err != nil {
+		return err
+	}
+	temp, err := os.MkdirTemp(base, ".probe-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp)
+	dir := filepath.Join(temp, "box")
+	if _, err := engine.Start(ctx, engine.Spec{Dir: dir, StateDir: base, GVisor: engine.GVisor{Runsc: runsc}}); err != nil {
+		return err
+	}
+	exit, err := gvisorAt(dir).Exec(ctx, engine.Command{Argv: []string{"true"}})
+	if err == nil && exit.Code != 0 {
+		err = fmt.Errorf("a first command in gVisor ended with %d", exit.Code)
+	}
+	clean, cancel := providers.Cleanup(ctx)
+	defer cancel()
+	return errors.Join(err, engine.Destroy(clean, dir))
+}
+
+// settleGVisor refuses what gVisor does not have here.
+func (p *Provider) settleGVisor(o *compute.CreateSandboxOptions, _ *meta) error {
+	if p.isolation != GVisor {
+		return nil
+	}
+	option := ""
+	switch {
+	case o.Template != "":
+		option = "Template"
+	case o.Image != "":
+		option = "Image"
+	case o.Resources != compute.Resources{}:
+		option = "Resources"
+	case o.Lifetime != 0:
+		option = "Lifetime"
+	case o.IdleTimeout != 0:
+		option = "IdleTimeout"
+	case o.Network != nil:
+		option = "Network"
+	case len(o.Mounts) > 0:
+		option = "Mounts"
+	}
+	if option == "" {
+		return nil
+	}
+	return fail("create sandbox", "", errors.ErrUnsupported, "option %s: sandboxes isolated by gVisor do not have it yet, those by namespaces may", option)
+}
+
+// applyGVisor tells the engine to use gVisor, and to restore what was saved if
+// there is something.
+func (p *Provider) applyGVisor(ctx context.Context, m *meta, spec *engine.Spec) error {
+	runsc, err := p.findRunsc()
+	if err != nil {
+		return err
+	}
+	spec.GVisor.Runsc = runsc
+	if len(m.Runs) == 0 {
+		return nil
+	}
+	last := filepath.Join(p.state.box(m.ID), m.Runs[len(m.Runs)-1])
+	// It may be half alive, and must not write to what is a layer from now on.
+	if err := engine.At(last).Shutdown(ctx); err != nil && !errors.Is(err, engine.ErrGone) {
+		return err
+	}
+	if m.Suspended && gvisorSaved(last) {
+		spec.Dir, spec.GVisor.Restore = last, true
+		spec.Layers = spec.Layers[:len(spec.Layers)-1] // that of the run itself
+	}
+	return nil
+}
+
+// machineAt returns the machine of a run.
+func machineAt(m *meta, dir string) machine {
+	if m.Isolation == GVisor {
+		return gvisorAt(dir)
+	}
+	return box{engine.At(dir)}
+}
+
+// checkpoint saves and ends the machine of s, if it runs.
+func (s *Sandbox) checkpoint(ctx context.Context, m *meta) error {
+	dir := s.lastRun(m)
+	if err := gvisorForget(dir); err != nil { // an older one, of files that are no more
+		return err
+	}
+	err := gvisorCheckpoint(ctx, dir)
+	if errors.Is(err, engine.ErrGone) {
+		return nil // it has ended before: its files are all there is to keep
+	}
+	return err
+}
+
+func (s *Sandbox) lastRun(m *meta) string {
+	return filepath.Join(s.p.state.box(m.ID), m.Runs[len(m.Runs)-1])
+}
+
+// restored removes what was saved of a sandbox that goes on. If it cannot, the
+// next Suspend will: until then it is not looked at.
+func (s *Sandbox) restored(m *meta) { _ = gvisorForget(s.lastRun(m)) }
+
+// unrestore ends a sandbox that was restored and cannot be said to be: it can
+// be restored again.
+func (s *Sandbox) unrestore(ctx context.Context, m *meta) error {
+	ctx, cancel := providers.Cleanup(ctx)
+	defer cancel()
+	return engine.At(s.lastRun(m)).Shutdown(ctx)
+}
+
+// isWorkdir reports whether a name is that of the directory that must stay.
+func isWorkdir(name string) bool {
+	if !path.IsAbs(name) {
+		name = path.Join(workdir, name)
+	}
+	return path.Clean(name) == workdir
+}
