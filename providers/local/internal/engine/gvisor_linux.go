@@ -107,12 +107,38 @@ func (l *launcher) prepareRestore() (err error) {
 	if _, err := os.Lstat(filepath.Join(l.spec.Dir, fsName, wire.GVisorImage)); err != nil {
 		return err
 	}
+	if err := l.renewWork(); err != nil {
+		return err
+	}
 	socket := filepath.Join(l.spec.Dir, socketName)
 	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	l.listener, err = listen(socket)
 	return err
+}
+
+// renewWork makes the work directories of the overlays anew: the old ones
+// remember that what was mounted on them was not flushed to the disk, and
+// cannot be mounted again.
+func (l *launcher) renewWork() error {
+	root := filepath.Join(l.spec.Dir, fsName)
+	if err := tree.RemovePath(root, "work"); err != nil {
+		return err
+	}
+	dirs := []string{root + "/work"}
+	for _, t := range l.base.trees {
+		dirs = append(dirs, root+"/work/"+t.Name)
+	}
+	for _, d := range dirs {
+		if err := errors.Join(os.Mkdir(d, 0o755), os.Chmod(d, 0o755)); err != nil { // whatever the umask
+			return err
+		}
+		if err := l.ids.give(d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openGVisor opens runsc for a keeper that may not see its name.
