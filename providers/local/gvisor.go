@@ -107,27 +107,50 @@ func (p *Provider) settleGVisor(o *compute.CreateSandboxOptions, _ *meta) error 
 	return fail("create sandbox", "", errors.ErrUnsupported, "option %s: sandboxes isolated by gVisor do not have it yet, those by namespaces may", option)
 }
 
-// applyGVisor tells the engine to use gVisor, and to restore what was saved if
-// there is something.
-func (p *Provider) applyGVisor(ctx context.Context, m *meta, spec *engine.Spec) error {
-	runsc, err := p.findRunsc()
+// startMachine starts what spec describes, in a directory that it may change.
+func (p *Provider) startMachine(ctx context.Context, m *meta, spec *engine.Spec) error {
+	if m.Isolation != GVisor {
+		_, err := engine.Start(ctx, *spec)
+		return err
+	}
+	runs, err := p.applyGVisor(ctx, m, spec)
+	if err == nil && !runs {
+		_, err = engine.Start(ctx, *spec)
+	}
 	if err != nil {
 		return err
 	}
-	spec.GVisor.Runsc = runsc
-	if len(m.Runs) == 0 {
-		return nil
+	return gvisorForget(spec.Dir)
+}
+
+// applyGVisor tells the engine to use gVisor, and to restore what was saved if
+// there is something. It reports whether the machine runs already.
+//
+// There is something saved from the end of a checkpoint until what was restored
+// from it is known to run, so a program may be killed at any time: what it has
+// begun is not done twice.
+func (p *Provider) applyGVisor(ctx context.Context, m *meta, spec *engine.Spec) (runs bool, err error) {
+	if spec.GVisor.Runsc, err = p.findRunsc(); err != nil || len(m.Runs) == 0 {
+		return false, err
 	}
-	last := filepath.Join(p.state.box(m.ID), m.Runs[len(m.Runs)-1])
+	last := p.lastRun(m)
+	keeper := engine.At(last)
+	if err := keeper.Ping(ctx); err != nil && !errors.Is(err, engine.ErrGone) { // waits for one that is saving
+		return false, err
+	}
+	if m.Suspended && gvisorAt(last).Ping(ctx) == nil { // it was resumed, and nobody could say so
+		spec.Dir = last
+		return true, nil
+	}
 	// It may be half alive, and must not write to what is a layer from now on.
-	if err := engine.At(last).Shutdown(ctx); err != nil && !errors.Is(err, engine.ErrGone) {
-		return err
+	if err := keeper.Shutdown(ctx); err != nil && !errors.Is(err, engine.ErrGone) {
+		return false, err
 	}
-	if m.Suspended && gvisorSaved(last) {
+	if gvisorSaved(last) {
 		spec.Dir, spec.GVisor.Restore = last, true
 		spec.Layers = spec.Layers[:len(spec.Layers)-1] // that of the run itself
 	}
-	return nil
+	return false, nil
 }
 
 // machineAt returns the machine of a run.
@@ -138,33 +161,17 @@ func machineAt(m *meta, dir string) machine {
 	return box{engine.At(dir)}
 }
 
-// checkpoint saves and ends the machine of s, if it runs.
-func (s *Sandbox) checkpoint(ctx context.Context, m *meta) error {
-	dir := s.lastRun(m)
-	if err := gvisorForget(dir); err != nil { // an older one, of files that are no more
+// checkpoint saves and ends the machine of m, if it runs. If not, what was
+// saved before, or else its files, are what there is.
+func (p *Provider) checkpoint(ctx context.Context, m *meta) error {
+	if err := gvisorCheckpoint(ctx, p.lastRun(m)); !errors.Is(err, engine.ErrGone) {
 		return err
 	}
-	err := gvisorCheckpoint(ctx, dir)
-	if errors.Is(err, engine.ErrGone) {
-		return nil // it has ended before: its files are all there is to keep
-	}
-	return err
+	return nil
 }
 
-func (s *Sandbox) lastRun(m *meta) string {
-	return filepath.Join(s.p.state.box(m.ID), m.Runs[len(m.Runs)-1])
-}
-
-// restored removes what was saved of a sandbox that goes on. If it cannot, the
-// next Suspend will: until then it is not looked at.
-func (s *Sandbox) restored(m *meta) { _ = gvisorForget(s.lastRun(m)) }
-
-// unrestore ends a sandbox that was restored and cannot be said to be: it can
-// be restored again.
-func (s *Sandbox) unrestore(ctx context.Context, m *meta) error {
-	ctx, cancel := providers.Cleanup(ctx)
-	defer cancel()
-	return engine.At(s.lastRun(m)).Shutdown(ctx)
+func (p *Provider) lastRun(m *meta) string {
+	return filepath.Join(p.state.box(m.ID), m.Runs[len(m.Runs)-1])
 }
 
 // isWorkdir reports whether a name is that of the directory that must stay.

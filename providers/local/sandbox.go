@@ -223,7 +223,7 @@ func (s *Sandbox) halt(ctx context.Context, m *meta) error {
 		return nil
 	}
 	if m.Isolation == GVisor {
-		return s.checkpoint(ctx, m)
+		return s.p.checkpoint(ctx, m)
 	}
 	if err := r.Shutdown(ctx); err != nil && !errors.Is(err, engine.ErrGone) {
 		return err
@@ -247,15 +247,16 @@ func (s *Sandbox) Resume(ctx context.Context) error {
 
 // restart boots a new machine on the files of s.
 func (s *Sandbox) restart(ctx context.Context, op string, m *meta) error {
+	runs := len(m.Runs)
 	if err := s.p.boot(ctx, op, m); err != nil {
 		return err
 	}
 	m.Suspended = false
 	if err := s.p.state.saveBox(m); err != nil {
+		if m.Isolation == GVisor && len(m.Runs) == runs {
+			return s.p.outside(op, s.id, err) // what was restored stays for the next Resume
+		}
 		return s.p.outside(op, s.id, errors.Join(err, s.unboot(ctx, m)))
-	}
-	if m.Isolation == GVisor {
-		s.restored(m)
 	}
 	s.adopt(m)
 	return nil
@@ -263,9 +264,6 @@ func (s *Sandbox) restart(ctx context.Context, op string, m *meta) error {
 
 // unboot ends the machine that boot has made.
 func (s *Sandbox) unboot(ctx context.Context, m *meta) error {
-	if m.Isolation == GVisor && gvisorSaved(s.lastRun(m)) {
-		return s.unrestore(ctx, m)
-	}
 	if m.Isolation != None {
 		return s.drop(ctx, m.Runs[len(m.Runs)-1])
 	}

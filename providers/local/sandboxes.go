@@ -148,18 +148,13 @@ func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
 			return p.outside(op, "", err)
 		}
 	}
-	if m.Isolation == GVisor {
-		if err := p.applyGVisor(ctx, m, &spec); err != nil {
-			return p.outside(op, "", err)
-		}
-		run = filepath.Base(spec.Dir)
-	}
-	if _, err := engine.Start(ctx, spec); err != nil {
+	if err := p.startMachine(ctx, m, &spec); err != nil {
 		if cerr := ended(ctx, op, ""); cerr != nil {
 			return cerr
 		}
 		return p.outside(op, "", err)
 	}
+	run = filepath.Base(spec.Dir)
 	if !slices.Contains(m.Runs, run) { // it may be one that was restored
 		m.Runs = append(m.Runs, run)
 	}

@@ -273,6 +273,8 @@ func (k *keeper) handle(c wire.Conn) {
 	}
 	switch r.Op {
 	case wire.OpPing:
+		k.saving.Lock() // what is under way may end this
+		defer k.saving.Unlock()
 		reply(c, nil)
 	case wire.OpShutdown:
 		reply(c, nil)
@@ -301,7 +303,7 @@ func (k *keeper) checkpoint() error {
 		err = k.runsc("checkpoint", "--image-path="+image, containerID)
 	}
 	if err == nil {
-		err = os.Rename(image, k.box(wire.GVisorImage))
+		err = errors.Join(os.RemoveAll(k.box(wire.GVisorImage)), os.Rename(image, k.box(wire.GVisorImage)))
 	}
 	if err == nil {
 		return nil
