@@ -21,8 +21,7 @@ import (
 //
 // It costs more: about 150 ms to create a sandbox, 50 MiB of memory for each,
 // and time for each system call. The disk is as with Namespaces, and so is
-// the absence of a network. The limit of 4096 processes and threads is one for
-// gVisor's own: a sandbox that exceeds it ends.
+// the absence of a network and the limit of processes and threads.
 //
 // Suspend saves the memory too, and Resume goes on with all processes; only
 // commands that somebody waits for are ended. A sandbox that ended otherwise
@@ -51,7 +50,9 @@ func (p *Provider) findRunsc() (string, error) {
 	return file, nil
 }
 
-// probeGVisor tries whether a sandbox can be had: its error says why not.
+// probeGVisor tries whether a sandbox can be had: its error says why not. What
+// worked once with the same program, since the machine was started, is not
+// tried again.
 func (p *Provider) probeGVisor(ctx context.Context) error {
 	runsc, err := p.findRunsc()
 	if err != nil {
@@ -61,6 +62,35 @@ func (p *Provider) probeGVisor(ctx context.Context) error {
 	if err := os.MkdirAll(base, 0o700); err != nil {
 		return err
 	}
+	worked, now := filepath.Join(base, "gvisor.json"), identify(runsc)
+	var before probed
+	if load(worked, &before) == nil && before == now {
+		return nil
+	}
+	if err := tryGVisor(ctx, base, runsc); err != nil {
+		return &engine.UnavailableError{Facility: "gVisor by " + runsc, Err: err}
+	}
+	return save(worked, now)
+}
+
+// probed is what has been tried.
+type probed struct {
+	Runsc, Boot string
+	Size, Time  int64
+}
+
+func identify(runsc string) probed {
+	now := probed{Runsc: runsc}
+	if info, err := os.Stat(runsc); err == nil {
+		now.Size, now.Time = info.Size(), info.ModTime().UnixNano()
+	}
+	if boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
+		now.Boot = string(boot)
+	}
+	return now
+}
+
+func tryGVisor(ctx context.Context, base, runsc string) error {
 	temp, err := os.MkdirTemp(base, ".probe-")
 	if err != nil {
 		return err
@@ -116,6 +146,9 @@ func (p *Provider) startMachine(ctx context.Context, m *meta, spec *engine.Spec)
 	runs, err := p.applyGVisor(ctx, m, spec)
 	if err == nil && !runs {
 		_, err = engine.Start(ctx, *spec)
+	}
+	if err != nil && spec.GVisor.Restore {
+		return fmt.Errorf("going on with what Suspend saved (a snapshot still has the files): %w", err)
 	}
 	if err != nil {
 		return err

@@ -35,7 +35,18 @@ func newGVisor(t testing.TB, dir string) *local.Provider {
 		}
 		t.Skip("no gVisor on this machine: ", err)
 	}
-	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	t.Cleanup(func() {
+		ctx := context.Background() // the test's has ended
+		for info, err := range c.ListSandboxes(ctx, nil) {
+			if err == nil {
+				err = c.DestroySandbox(ctx, info.ID)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		require.NoError(t, c.Close())
+	})
 	return c
 }
 
@@ -138,7 +149,9 @@ func TestGVisorSuspendKeepsProcesses(t *testing.T) {
 		requireNoRunsc(t, dir)
 		_, err = sb.RunCommand(ctx, compute.Exec("true"))
 		require.ErrorIs(t, err, compute.ErrConflict)
-		other := newGVisor(t, dir)
+		other, err := local.New(local.Config{Dir: dir, Isolation: local.GVisor})
+		require.NoError(t, err)
+		defer other.Close()
 		sb, err = other.GetSandbox(ctx, sb.ID())
 		require.NoError(t, err)
 		require.NoError(t, compute.Resume(ctx, sb))
@@ -280,7 +293,9 @@ func TestGVisorKilledAtAnyMoment(t *testing.T) {
 		require.True(t, out.Scan())
 		time.Sleep(time.Duration(i) * 60 * time.Millisecond)
 		kill(t, cmd)
-		next := newGVisor(t, dir) // sweeps
+		next, err := local.New(local.Config{Dir: dir, Isolation: local.GVisor}) // sweeps
+		require.NoError(t, err)
+		defer next.Close()
 		for info, err := range next.ListSandboxes(t.Context(), nil) {
 			require.NoError(t, err)
 			revive(t, next, info)

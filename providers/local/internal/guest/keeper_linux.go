@@ -29,6 +29,9 @@ type keeper struct {
 	saving sync.Mutex
 }
 
+// StartGVisor begins the text by which the host knows gVisor's own failures.
+const StartGVisor = "starting gVisor"
+
 // containerID is what runsc calls the sandbox. There is one to a keeper.
 const containerID = "sandbox"
 
@@ -63,7 +66,7 @@ func (k *keeper) start(socket *os.File, mounts []*os.File) (*net.UnixListener, e
 		{"setting limits", func() error { return setLimits(k.config.MaxProcs + ownProcesses) }},
 		{"describing the sandbox", k.writeBundle},
 		{"listening", func() (err error) { listener, err = listenOn(socket); return err }},
-		{"starting gVisor", k.launch},
+		{StartGVisor, k.launch},
 	}
 	for _, st := range steps {
 		if err := st.do(); err != nil {
