@@ -388,8 +388,9 @@ func TestGVisorSocketReplaced(t *testing.T) {
 	defer l.Close()
 	reached := make(chan struct{})
 	go func() {
-		if _, err := l.Accept(); err == nil {
+		if conn, err := l.Accept(); err == nil {
 			close(reached)
+			_ = conn.Close()
 		}
 	}()
 	file := filepath.Join(t.TempDir(), "file")
