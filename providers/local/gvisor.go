@@ -24,8 +24,9 @@ import (
 // the absence of a network and the limit of processes and threads.
 //
 // Suspend saves the memory too, and Resume goes on with all processes; only
-// commands that somebody waits for are ended. A sandbox that ended otherwise
-// starts anew on its files. Snapshots save files, not processes.
+// commands that somebody waits for are ended. Once begun, Suspend does not end
+// with its context. A sandbox that ended otherwise starts anew on its files.
+// Snapshots save files, not processes.
 const GVisor Isolation = "gvisor"
 
 // findRunsc returns gVisor's program.

@@ -56,10 +56,37 @@ func (b GVisorBox) Snapshot(ctx context.Context, layer string) error {
 	})
 }
 
+// Ping asks the sandbox for a sign of life. It waits for one that is being
+// saved.
+func (b GVisorBox) Ping(ctx context.Context) error {
+	if err := (&Box{dir: b.dir}).Ping(ctx); err != nil {
+		return err
+	}
+	return b.Box.Ping(ctx)
+}
+
+// checkpointTime is how long saving goes on, once begun, when the caller's
+// context is over: half of it would be the worst.
+const checkpointTime = time.Minute
+
 // Checkpoint saves the sandbox's memory and processes in its directory and
 // ends it. If it fails the sandbox goes on; but commands under way have been
-// killed.
+// killed. Once begun it does not end with ctx.
 func (b GVisorBox) Checkpoint(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(checkpointTime):
+			cancel()
+		case <-own.Done():
+		}
+	})
+	defer stop()
+	ctx = own
 	keeper := &Box{dir: b.dir}
 	if _, err := keeper.ask(ctx, &wire.Request{Op: wire.OpCheckpoint}); err != nil {
 		return err
