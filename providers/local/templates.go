@@ -117,6 +117,9 @@ func (p *Provider) noTemplates(op string) error {
 	if p.isolation == None {
 		return fail(op, "", errors.ErrUnsupported, "without isolation there are no templates")
 	}
+	if p.isolation == GVisor {
+		return fail(op, "", errors.ErrUnsupported, "there are no templates of sandboxes isolated by gVisor; those by namespaces have them")
+	}
 	return nil
 }
 

@@ -66,6 +66,9 @@ func (p *Provider) noVolumes(ctx context.Context, op, id string) error {
 	if p.isolation == None {
 		return fail(op, id, errors.ErrUnsupported, "without isolation there are no volumes")
 	}
+	if p.isolation == GVisor {
+		return fail(op, id, errors.ErrUnsupported, "sandboxes isolated by gVisor have no volumes; those by namespaces may")
+	}
 	return ended(ctx, op, id)
 }
 
