@@ -25,7 +25,7 @@ const (
 	// sandbox, all others have at most the three streams of a command. What a
 	// hostile peer sends beyond that never becomes a descriptor here.
 	configFiles = 250 // the kernel passes at most 253
-	maxFiles    = 4
+	maxFiles    = 8
 	headerSize  = 8
 	magic       = 0xC5
 )
