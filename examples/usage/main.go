@@ -112,7 +112,7 @@ func work(ctx context.Context, sb compute.Sandbox, out io.Writer) error {
 
 // exceed asks for more memory than there is.
 func exceed(ctx context.Context, sb compute.Sandbox, out io.Writer) error {
-	res, err := sb.RunCommand(ctx, compute.Shell(`head -c 100000000 /dev/zero | tail -n 1 | wc -c`))
+	res, err := sb.RunCommand(ctx, compute.Shell(`x=$(head -c 100000000 /dev/zero | tr "\\0" x); echo ${#x}`))
 	if err != nil {
 		return err
 	}

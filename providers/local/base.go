@@ -87,8 +87,8 @@ func (p *Provider) setBase(cfg Config) (err error) {
 	if p.base, err = cfg.Base.resolve(); err != nil {
 		return fail("open", "", compute.ErrInvalid, "%w", err)
 	}
-	if p.isolation == None && p.base != (Base{}) {
-		return fail("open", "", errors.ErrUnsupported, "without isolation sandboxes have this machine's root, not %s", p.base)
+	if p.hostRoot() && p.base != (Base{}) {
+		return fail("open", "", errors.ErrUnsupported, "with %s isolation sandboxes have this machine's root, not %s", p.isolation, p.base)
 	}
 	if p.base.kind == baseImage {
 		return p.noImages("open")

@@ -261,7 +261,7 @@ func (b *builder) fill(ctx context.Context, box *engine.Box, m *runMount) error 
 			return m.copy.into(ctx, box, boxSource{from}, b.log)
 		})
 	}
-	if err := box.MkdirAll(ctx, m.target, fs.FileMode(m.mode&0o777)); err != nil { //nolint:gosec // nine bits
+	if err := box.MkdirAll(ctx, m.target, fs.FileMode(m.mode&0o777)); err != nil {
 		return problem{err}
 	}
 	if m.uid != 0 || m.gid != 0 {

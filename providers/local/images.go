@@ -73,8 +73,8 @@ func (im *imageMeta) start() startMeta {
 // noImages is the error where there are no images to be had.
 func (p *Provider) noImages(op string) error {
 	switch {
-	case p.isolation == None:
-		return fail(op, "", errors.ErrUnsupported, "option Image: without isolation sandboxes have this machine's root")
+	case p.hostRoot():
+		return fail(op, "", errors.ErrUnsupported, "option Image: with %s isolation sandboxes have this machine's root", p.isolation)
 	case p.images == nil:
 		return fail(op, "", errors.ErrUnsupported,
 			"option Image: this provider has no source of images; set Config.Images, for example to oci.New(oci.Config{}) of module github.com/computekit/compute/providers/local/oci")

@@ -4,6 +4,7 @@ package local_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -32,7 +33,8 @@ func TestLandlockConformance(t *testing.T) {
 	computetest.Run(t, func(t testing.TB) compute.Compute { return newLocal(t, dir, local.Landlock) }, computetest.Config{
 		Snapshots: true,
 		Abilities: []string{"Starter", "ProcessGetter", "ProcessLister", "Suspender", "MetadataUpdater", "Rollbacker", "Dialer",
-			"URLLister", "URLCloser", "FileOpener", "FileCreator", "Renamer", "Archiver"},
+			"UsageReporter", "ShellOpener", "URLOpener", "URLLister", "URLCloser", "FileOpener", "FileCreator", "Renamer", "Archiver"},
+		Client: func(compute.Compute) *http.Client { return localhostClient() },
 		Skip: map[string]string{"Lifecycle/SandboxesAreApart": own, "NamesAreHostile/AbsoluteFiles": own,
 			"Files/RemoveAllRefuses": own, "Links/StayInside": own},
 		Serve: func(port int) *compute.Command {

@@ -275,12 +275,12 @@ type Provider struct {
 func New(cfg Config) (*Provider, error) {
 	p := &Provider{localCode: cfg.LocalCode, limits: cfg.Defaults, network: cfg.Network, resolver: cfg.Resolver,
 		runsc: cfg.Runsc, urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
-	err := cmp.Or(p.setBase(cfg), p.checkNetwork())
-	if err != nil {
-		return nil, err
-	}
+	var err error
 	if p.state, p.isolation, err = open(context.Background(), cfg); err != nil {
 		return nil, p.unopened(err)
+	}
+	if err := cmp.Or(p.setBase(cfg), p.checkNetwork()); err != nil {
+		return nil, err
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if err := p.sweep(p.ctx); err != nil {

@@ -23,8 +23,8 @@ func (p *Provider) settleMounts(o *compute.CreateSandboxOptions, m *meta) error 
 	if len(o.Mounts) == 0 {
 		return nil
 	}
-	if p.isolation == None {
-		return unsupported("Mounts (there are no volumes without isolation)")
+	if p.hostRoot() {
+		return unsupported("Mounts (with " + string(p.isolation) + " isolation there are no volumes)")
 	}
 	for _, mount := range o.Mounts {
 		if _, err := p.findVolume(op, mount.Volume); err != nil {

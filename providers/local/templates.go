@@ -114,11 +114,8 @@ func (p *Provider) CreateTemplate(ctx context.Context, opts *compute.CreateTempl
 }
 
 func (p *Provider) noTemplates(op string) error {
-	if p.isolation == None {
-		return fail(op, "", errors.ErrUnsupported, "without isolation there are no templates")
-	}
-	if p.isolation == GVisor {
-		return fail(op, "", errors.ErrUnsupported, "there are no templates of sandboxes isolated by gVisor; those by namespaces have them")
+	if p.hostRoot() || p.isolation == GVisor {
+		return fail(op, "", errors.ErrUnsupported, "with %s isolation there are no templates", p.isolation)
 	}
 	return nil
 }

@@ -47,6 +47,9 @@ func (p *Provider) settleTier(o *compute.CreateSandboxOptions, m *meta) error {
 	return nil
 }
 
+// hostRoot reports that sandboxes have no root of their own.
+func (p *Provider) hostRoot() bool { return p.isolation == None || p.isolation == Landlock }
+
 // rank says how strong a kind is: more is stronger, and 0 no kind at all.
 func rank(i Isolation) int {
 	all := tiers()

@@ -60,14 +60,11 @@ func (p *Provider) lockVolumes(exclusive bool) (func(), error) {
 	return lock(p.state.path("volumes.lock"), exclusive, true)
 }
 
-// noVolumes is the error of a provider without isolation, whose sandboxes see
-// this machine's files as they are.
+// noVolumes is the error of a provider whose sandboxes see this machine's files
+// as they are.
 func (p *Provider) noVolumes(ctx context.Context, op, id string) error {
-	if p.isolation == None {
-		return fail(op, id, errors.ErrUnsupported, "without isolation there are no volumes")
-	}
-	if p.isolation == GVisor {
-		return fail(op, id, errors.ErrUnsupported, "sandboxes isolated by gVisor have no volumes; those by namespaces may")
+	if p.hostRoot() || p.isolation == GVisor {
+		return fail(op, id, errors.ErrUnsupported, "with %s isolation there are no volumes", p.isolation)
 	}
 	return ended(ctx, op, id)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,28 +24,43 @@ func killTree(mark uint64) error {
 	stopped := map[int]bool{}
 	for range maxRounds {
 		fresh := 0
-		for _, pid := range members(mark) {
-			if !stopped[pid] {
-				stopped[pid] = true
-				fresh++
-				_ = syscall.Kill(pid, syscall.SIGSTOP)
+		signalMembers(mark, syscall.SIGSTOP, func(pid int) bool {
+			if stopped[pid] {
+				return false
 			}
-		}
+			stopped[pid] = true
+			fresh++
+			return true
+		})
 		if fresh == 0 {
 			break
 		}
 	}
 	for round := range maxRounds {
-		pids := members(mark)
-		if len(pids) == 0 {
+		if signalMembers(mark, syscall.SIGKILL, func(int) bool { return true }) == 0 {
 			return nil
-		}
-		for _, pid := range pids {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		time.Sleep(min(time.Duration(round)*100*time.Microsecond, 10*time.Millisecond))
 	}
 	return fmt.Errorf("processes of the command survive: %w", syscall.EBUSY)
+}
+
+// forking is held while a process is started. Until it is executing its program
+// it looks like init, whose mark nobody may read, and so like everybody's member.
+var forking sync.Mutex
+
+// signalMembers signals those of the living processes with the mark that are
+// wanted, and returns how many there are.
+func signalMembers(mark uint64, sig syscall.Signal, wanted func(pid int) bool) int {
+	forking.Lock()
+	defer forking.Unlock()
+	pids := members(mark)
+	for _, pid := range pids {
+		if wanted(pid) {
+			_ = syscall.Kill(pid, sig)
+		}
+	}
+	return len(pids)
 }
 
 // members lists the living processes that bear the mark. One whose mark init

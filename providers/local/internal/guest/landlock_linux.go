@@ -105,6 +105,11 @@ func (s *server) openPlainDevices() (err error) {
 	if s.pts, err = os.OpenFile("/dev", unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
 		return err
 	}
+	own, err := os.OpenFile(plain.config.Own[0], unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	s.limits.own = []*os.File{own}
 	s.root, err = openRoot()
 	return err
 }

@@ -3,6 +3,7 @@ package guest
 import (
 	"bytes"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,8 @@ type limiter struct {
 	born   int64 // of CLOCK_BOOTTIME
 	shm    *os.File
 	own    []*os.File // directories of what the sandbox has written, the present one first
+
+	confining chan func() // nil without limits that commands have alone
 
 	kills, forks atomic.Int64 // for want of memory, and refused: those that were reported
 
@@ -78,7 +81,22 @@ func (l *limiter) prepare() error {
 			return os.NewSyscallError("setrlimit(RLIMIT_FSIZE)", err)
 		}
 	}
+	if l.config.Memory > 0 || l.config.OpenFiles > 0 {
+		l.startConfining()
+	}
 	return l.life.start(l)
+}
+
+// startConfining starts the thread that sets the limits of commands. The
+// threads that start commands may not: see seccomp.Others.
+func (l *limiter) startConfining() {
+	l.confining = make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for f := range l.confining {
+			f()
+		}
+	}()
 }
 
 // holdShm takes hold of /dev/shm, and has it leave half of the memory to others
@@ -119,13 +137,21 @@ func (b *bounds) confine(pid int) {
 		return
 	}
 	l := b.limiter
-	for resource, limit := range map[int]uint64{
-		unix.RLIMIT_DATA: uint64(l.config.Memory), unix.RLIMIT_NOFILE: l.config.OpenFiles,
-	} {
-		if limit > 0 {
-			_ = unix.Prlimit(pid, resource, &unix.Rlimit{Cur: limit, Max: limit}, nil)
+	if l.confining == nil {
+		return
+	}
+	done := make(chan struct{})
+	l.confining <- func() {
+		defer close(done)
+		for resource, limit := range map[int]uint64{
+			unix.RLIMIT_DATA: uint64(l.config.Memory), unix.RLIMIT_NOFILE: l.config.OpenFiles,
+		} {
+			if limit > 0 {
+				_ = unix.Prlimit(pid, resource, &unix.Rlimit{Cur: limit, Max: limit}, nil) // it may have ended
+			}
 		}
 	}
+	<-done
 }
 
 // bounded reports whether commands have to be followed.

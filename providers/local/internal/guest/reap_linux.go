@@ -26,7 +26,9 @@ func newReaper() *reaper {
 func (r *reaper) register(c *child, start func() (int, error)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	forking.Lock()
 	pid, err := start()
+	forking.Unlock()
 	if err != nil {
 		return err
 	}

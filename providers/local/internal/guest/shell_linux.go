@@ -110,25 +110,30 @@ func (s *server) startShell(r *wire.Request) (sh *shell, err error) {
 }
 
 // makeDir makes the directory of FIFOs, on the file system of /dev: it is in
-// memory, and in no snapshot.
+// memory, and in no snapshot. Without a /dev of its own, a sandbox has its place
+// for temporary files.
 func (sh *shell) makeDir() error {
-	name := ".shell-" + rand.Text()
-	dev, err := unix.Open("/dev", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	place, name := "/dev", ".shell-"+rand.Text()
+	if plain != nil {
+		place = plain.config.Temp
+	}
+	dir, err := unix.Open(place, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: "/dev", Err: err}
+		return &os.PathError{Op: "open", Path: place, Err: err}
 	}
-	defer unix.Close(dev)
-	if err := unix.Mkdirat(dev, name, 0o700); err != nil {
-		return &os.PathError{Op: "mkdir", Path: "/dev/" + name, Err: err}
+	defer unix.Close(dir)
+	full := place + "/" + name
+	if err := unix.Mkdirat(dir, name, 0o700); err != nil {
+		return &os.PathError{Op: "mkdir", Path: full, Err: err}
 	}
-	fd, err := unix.Openat(dev, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err == nil && sh.who.uid|sh.who.gid != 0 {
 		err = unix.Fchown(fd, int(sh.who.uid), int(sh.who.gid))
 	}
 	if err != nil {
-		return &os.PathError{Op: "mkdir", Path: "/dev/" + name, Err: err}
+		return &os.PathError{Op: "mkdir", Path: full, Err: err}
 	}
-	sh.path, sh.dir = "/dev/"+name, os.NewFile(uintptr(fd), name)
+	sh.path, sh.dir = full, os.NewFile(uintptr(fd), name)
 	return nil
 }
 

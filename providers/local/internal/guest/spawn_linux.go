@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/computekit/compute/providers/local/internal/seccomp"
 )
 
 // kept are the capabilities that commands running as root have inside their
@@ -60,7 +62,8 @@ func lastCapability() (uintptr, error) {
 }
 
 // dropBounding makes sure that this thread's bounding set has no more than
-// what is kept. The last to be dropped tells whether that was done before.
+// what is kept, and that its filter has what is for commands alone. The last to
+// be dropped tells whether that was done before.
 func (s *spawner) dropBounding() error {
 	if has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, s.last, 0, 0, 0); err == nil && has == 0 {
 		return nil
@@ -76,7 +79,7 @@ func (s *spawner) dropBounding() error {
 			return os.NewSyscallError("prctl(PR_CAPBSET_DROP)", err)
 		}
 	}
-	return nil
+	return seccomp.InstallHere(seccomp.Others())
 }
 
 // dropInherited makes sure that programs get no capability of this thread's that

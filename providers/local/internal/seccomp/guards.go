@@ -29,7 +29,6 @@ const tiocsetd = 0x5423
 // guards keep init's hands free. It has the user of the commands that run as
 // root, and to the kernel that is enough to change another's limits and turns.
 var guards = []Rule{
-	{Nr: unix.SYS_PRLIMIT64, Errno: unix.EPERM, When: []Cond{{Arg: 0, Op: NotEqual, Value: 0}}},
 	{Nr: unix.SYS_SETPRIORITY, Errno: unix.EPERM, When: []Cond{{Arg: 0, Op: NotEqual, Value: unix.PRIO_PROCESS}}},
 	{Nr: unix.SYS_SETPRIORITY, Errno: unix.EPERM, When: []Cond{{Arg: 1, Op: NotEqual, Value: 0}}},
 	{Nr: unix.SYS_IOPRIO_SET, Errno: unix.EPERM, When: []Cond{{Arg: 0, Op: NotEqual, Value: ioprioProcess}}},
@@ -43,6 +42,12 @@ var guards = []Rule{
 }
 
 const ioprioProcess = 1
+
+// Others returns the rules about other processes' limits, which are for
+// commands and not for init: it sets those of commands.
+func Others() []Rule {
+	return []Rule{{Nr: unix.SYS_PRLIMIT64, Errno: unix.EPERM, When: []Cond{{Arg: 0, Op: NotEqual, Value: 0}}}}
+}
 
 // networks refuse the protocols that nothing inside can use, and whose modules
 // the kernel would load for whoever asks. Raw sockets are refused by a missing

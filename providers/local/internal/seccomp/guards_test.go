@@ -9,7 +9,7 @@ import (
 )
 
 func TestGuards(t *testing.T) {
-	prog := Assemble(Table())
+	prog := Assemble(append(Table(), Others()...))
 	errno := func(e unix.Errno) uint32 { return retErrno | uint32(e) }
 	for name, c := range map[string]struct {
 		want uint32

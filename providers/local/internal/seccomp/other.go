@@ -25,5 +25,8 @@ const Mark = 10
 // Strict returns no rules: there is no filter for this architecture.
 func Strict() []Rule { return nil }
 
+// Others returns no rules, for the same reason.
+func Others() []Rule { return nil }
+
 // InstallHere reports that there is no filter for this architecture.
 func InstallHere([]Rule) error { return Install() }

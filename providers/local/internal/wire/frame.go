@@ -14,7 +14,7 @@ import (
 
 // Version is the protocol spoken by this package. It is part of every frame,
 // since an init outlives the program, and so the library, that started it.
-const Version = 1
+const Version = 2
 
 // Limits of a frame's payload, by what the frame carries.
 const (
@@ -25,7 +25,7 @@ const (
 	// sandbox, all others have at most the three streams of a command. What a
 	// hostile peer sends beyond that never becomes a descriptor here.
 	configFiles = 250 // the kernel passes at most 253
-	maxFiles    = 4
+	maxFiles    = 8
 	headerSize  = 8
 	magic       = 0xC5
 )
