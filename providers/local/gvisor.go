@@ -21,7 +21,15 @@ import (
 //
 // It costs more: about 150 ms to create a sandbox, 50 MiB of memory for each,
 // and time for each system call. The disk is as with Namespaces, and so is
-// the absence of a network and the limit of processes and threads.
+// the limit of processes and threads. There is no network but the sandbox's own
+// loopback.
+//
+// It does not have other limits, a lifetime, templates, other roots than this
+// machine's programs, volumes, named shells, or an account of what is used; over
+// SSH there is no SFTP, and there are signals on terminals only. What asks for
+// one of these fails, also where it is [Config] that asks. It is taken only when
+// it is asked for by name: [Config.MinIsolation] of something weaker never
+// chooses it.
 //
 // Suspend saves the memory too, and Resume goes on with all processes; only
 // commands that somebody waits for are ended. Once begun, Suspend does not end

@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/computetest"
@@ -55,13 +57,16 @@ func TestGVisorConformance(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it makes some three hundred sandboxes, which takes a minute or more")
 	}
-	c := newGVisor(t, t.TempDir()) // one for all: to open it takes a sandbox
-	computetest.Run(t, func(testing.TB) compute.Compute { return c }, computetest.Config{
+	dir := t.TempDir()
+	newGVisor(t, dir) // or skip; from now on to open one takes no sandbox
+	computetest.Run(t, func(t testing.TB) compute.Compute { return newLocal(t, dir, local.GVisor) }, computetest.Config{
 		Snapshots: true,
 		Slow:      4, // to make a sandbox takes as long as some checks think that all of it should
 		Sandboxes: 5,
 		Abilities: []string{"Starter", "ProcessGetter", "ProcessLister", "Suspender", "MetadataUpdater", "Rollbacker", "Dialer",
-			"URLLister", "URLCloser", "FileOpener", "FileCreator", "Renamer", "Archiver"},
+			"EventWatcher", "SSHer", "URLOpener", "URLLister", "URLCloser", "FileOpener", "FileCreator", "Renamer", "Archiver", "FileWatcher",
+			"Signaler", "StdinOpener", "Resizer"},
+		Client: func(compute.Compute) *http.Client { return localhostClient() },
 		Serve: func(port int) *compute.Command {
 			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))
 		},
@@ -228,6 +233,50 @@ func TestGVisorKernel(t *testing.T) {
 	how, err := native.Isolation(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, local.GVisor, how)
+}
+
+// A snapshot of any sandbox can be started on gVisor's kernel. What links in it
+// say is for the sandbox alone, also where a mount is to be.
+func TestGVisorLinksInSnapshots(t *testing.T) {
+	dir := t.TempDir()
+	plain, c := newLocal(t, dir, local.Namespaces), newGVisor(t, dir)
+	sb := computetest.NewSandbox(t, plain, nil)
+	res, err := sb.RunCommand(t.Context(), compute.Shell(`rm -rf /tmp && ln -s /etc /tmp && echo kept > /workspace/f`))
+	require.NoError(t, err)
+	require.NoError(t, res.Err())
+	snap, err := plain.CreateSnapshot(t.Context(), sb.ID(), nil)
+	require.NoError(t, err)
+	next := computetest.NewSandbox(t, c, &compute.CreateSandboxOptions{Snapshot: snap.ID})
+	out, err := compute.Output(t.Context(), next, compute.Shell(`cat /workspace/f; ls -A /tmp/`))
+	require.NoError(t, err)
+	require.Equal(t, "kept\n", out, "it is a directory that is empty, and not this machine's /etc")
+
+	// What was isolated less is not started by a provider that insists on more.
+	other, err := c.GetSandbox(t.Context(), sb.ID())
+	require.NoError(t, err)
+	require.NoError(t, compute.Suspend(t.Context(), other))
+	err = compute.Resume(t.Context(), other)
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+	require.ErrorContains(t, err, "insists on gvisor")
+}
+
+// SSH has commands and terminals; that there is no SFTP is said at once.
+func TestGVisorSSH(t *testing.T) {
+	sb := computetest.NewSandbox(t, newGVisor(t, t.TempDir()), nil)
+	c := sshClient(t, sb)
+	s, stdout, stderr := sshSession(t, c)
+	s.Stdin = strings.NewReader("typed")
+	exit := &ssh.ExitError{}
+	require.ErrorAs(t, s.Run("id -un; cat; echo bad >&2; exit 7"), &exit)
+	require.Equal(t, 7, exit.ExitStatus())
+	require.Equal(t, "root\ntyped", stdout.String())
+	require.Equal(t, "bad\n", stderr.String())
+	s, stdout, _ = sshSession(t, c)
+	require.NoError(t, s.RequestPty("xterm", 30, 100, nil))
+	require.NoError(t, s.Run("stty size"))
+	require.Contains(t, stdout.String(), "30 100")
+	s, _, _ = sshSession(t, c)
+	require.Error(t, s.RequestSubsystem("sftp"))
 }
 
 // Memory and processes survive Suspend, also for another program.
