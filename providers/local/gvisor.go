@@ -154,7 +154,7 @@ func (p *Provider) settleGVisor(o *compute.CreateSandboxOptions) error {
 // isolation than the provider insists on, and not on what gVisor cannot run.
 func (p *Provider) bootable(op string, m *meta) error {
 	switch {
-	case rank(p.isolation) > rank(m.Isolation):
+	case rank(p.isolation) > rank(cmp.Or(m.Isolation, Namespaces)):
 		return fail(op, m.ID, errors.ErrUnsupported, "the sandbox has %s isolation, and this provider insists on %s", m.Isolation, p.isolation)
 	case m.Isolation == GVisor && m.Start.Bare:
 		return fail(op, m.ID, errors.ErrUnsupported, "sandboxes isolated by gVisor have this machine's programs, not those of an image or another base")

@@ -395,6 +395,45 @@ func TestGVisorKilled(t *testing.T) {
 	requireNoRunsc(t, dir)
 }
 
+// What many machines have written is put together, but not while the last is
+// to go on where it is.
+func TestGVisorManyRuns(t *testing.T) {
+	dir, ctx := t.TempDir(), t.Context()
+	c := newGVisor(t, dir)
+	sb := computetest.NewSandbox(t, c, nil)
+	runs := func() int {
+		files, err := filepath.Glob(filepath.Join(dir, "sandboxes", sb.ID(), "run-*"))
+		require.NoError(t, err)
+		return len(files)
+	}
+	again := func(i int) {
+		require.NoError(t, sb.Filesystem().WriteFile(ctx, fmt.Sprint("kept", i), nil, 0o640))
+		for _, pid := range keepers(t, dir) {
+			require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+		}
+		requireNoRunsc(t, dir)
+		require.NoError(t, compute.Resume(ctx, sb))
+	}
+	const most = 8
+	for i := range most - 1 {
+		again(i)
+	}
+	require.Equal(t, most, runs())
+	p, err := compute.Start(ctx, sb, compute.Exec("sleep", "600"))
+	require.NoError(t, err)
+	require.NoError(t, compute.Suspend(ctx, sb))
+	require.NoError(t, compute.Resume(ctx, sb))
+	info, err := p.Info(ctx)
+	require.NoError(t, err)
+	require.True(t, info.Running, "it went on")
+	require.Equal(t, most, runs())
+	again(most - 1)
+	require.Equal(t, 2, runs())
+	out, err := compute.Output(ctx, sb, compute.Exec("ls"))
+	require.NoError(t, err)
+	require.Len(t, strings.Fields(out), most)
+}
+
 // keepers returns the processes that sandboxes of a directory have recorded
 // and that live.
 func keepers(t *testing.T, dir string) (pids []int) {
