@@ -116,10 +116,13 @@ func exceed(ctx context.Context, sb compute.Sandbox, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if !errors.Is(res.Err(), compute.ErrLimit) {
-		fmt.Fprintf(out, "100 MB in memory: no limit was in the way: %v\n", res.Err())
-		return nil
+	switch err := res.Err(); {
+	case err == nil:
+		fmt.Fprintln(out, "100 MB in memory: no limit was in the way")
+	case errors.Is(err, compute.ErrLimit):
+		fmt.Fprintf(out, "100 MB in memory: %v\n", err)
+	default: // a process that is refused memory ends in its own way
+		fmt.Fprintf(out, "100 MB in memory: refused, and the program has ended: %v\n", err)
 	}
-	fmt.Fprintf(out, "100 MB in memory: %v\n", res.Err())
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -69,7 +70,8 @@ func (p *Provider) cachePut(key, layer string) error {
 	if layer != "" {
 		c.Bytes = engine.LayerSize(p.state.layer(layer))
 	}
-	return save(p.state.step(key), c)
+	// A step that the power has cut the files of would be used for weeks.
+	return errors.Join(flushAll(p.state.path("layers")), save(p.state.step(key), c))
 }
 
 // stepEntry is a step in the cache.

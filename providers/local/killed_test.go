@@ -293,7 +293,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 		if !fresh {
 			newLocal(t, dir, local.Namespaces)
 		}
-		for _, n := range someSteps(t, dir, 15) {
+		for _, n := range someSteps(t, dir, 8) {
 			whoever := rand.N(3) == 0
 			t.Run(fmt.Sprintf("fresh %v, step %d, whoever %v", fresh, n, whoever), func(t *testing.T) {
 				dir := dir

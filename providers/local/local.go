@@ -5,9 +5,10 @@
 // host name), a root made of this machine's programs under a layer of its own
 // that takes what it writes, few rights, and a filter on its system calls. It
 // sees no file of this machine beyond /usr and a few harmless ones of /etc, no
-// process, no environment, and has no network but what it was allowed. One small init process in each
-// serves commands, files and connections, and outlives the program that made
-// it: another program finds the sandbox by its ID in the same state directory.
+// process, no environment, and has no network but what it was allowed. One small
+// init process in each serves commands, files and connections, and outlives the
+// program that made it: another program finds the sandbox by its ID in the same
+// state directory.
 //
 // Where the kernel refuses a part of that, [New] says which, with an error
 // matching [errors.ErrUnsupported]. It never makes do with less, unless
@@ -121,6 +122,15 @@
 // while what it has written is copied; what it started from is shared. Any
 // number of snapshots and suspensions can follow one another: what was written
 // in many steps is merged. [Provider.ExportSnapshot] makes a file of one.
+//
+// # When the power fails
+//
+// What was acknowledged is there afterwards, and what was not leaves nothing:
+// sandboxes, snapshots, templates, volumes, and all files of snapshots and of
+// suspended sandboxes. What a running sandbox has written since then may be
+// lost, also what it has flushed: its overlays are volatile, which spares a
+// flush of the disk whenever a sandbox ends. A program that is killed, this one
+// or an init, loses nothing that was written.
 //
 // # Volumes
 //

@@ -234,7 +234,7 @@ func (p *Provider) collect() error {
 		return err
 	}
 	defer unlock()
-	if err := removeTemps(p.state.path("snapshots")); err != nil {
+	if err := cmp.Or(removeTemps(p.state.path("snapshots")), removeTemps(p.state.path("steps"))); err != nil {
 		return err
 	}
 	used, err := p.references()

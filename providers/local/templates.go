@@ -151,6 +151,9 @@ func (p *Provider) makeTemplate(ctx context.Context, op string, m *templateMeta,
 	if err := ended(ctx, op, ""); err != nil {
 		return err
 	}
+	if err := flushAll(p.state.path("layers")); err != nil { // those of images, and what was merged
+		return p.outside(op, "", err)
+	}
 	m.Status = compute.TemplateReady
 	there, err := p.publishTemplate(m)
 	if err == nil && !there {

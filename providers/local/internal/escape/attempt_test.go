@@ -173,6 +173,11 @@ func one(a *attempt, w world, mode layer) result {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
+		if mode == bySeccomp { // as threads that start commands have it
+			if err := seccomp.InstallHere(seccomp.Others()); err != nil {
+				panic(err)
+			}
+		}
 		if mode == byCapability {
 			if err := dropCapabilities(); err != nil {
 				panic(err)
