@@ -192,7 +192,9 @@ func (w *watcher) status(status compute.Status, why string) error {
 
 // attach listens to the init of a run, and returns when init knows.
 func (w *watcher) attach(r *running) {
-	b, ok := r.machine.(box)
+	b, ok := r.machine.(interface {
+		Events(ctx context.Context, f func(engine.Event) error) error
+	})
 	if !ok || r.run == w.heard {
 		return
 	}

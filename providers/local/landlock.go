@@ -41,11 +41,8 @@ import (
 // those of [Namespaces] cannot be used for one another.
 const Landlock Isolation = "landlock"
 
-// settleTier refuses what the tier cannot give.
-func (p *Provider) settleTier(o *compute.CreateSandboxOptions, m *meta) error {
-	if p.isolation != Landlock {
-		return nil
-	}
+// settleLandlock refuses what the tier cannot give.
+func (p *Provider) settleLandlock(o *compute.CreateSandboxOptions, m *meta) error {
 	const why = "landlock isolation has no "
 	for option, asked := range map[string]string{
 		"Template":    when(o.Template != "", "templates"),

@@ -153,7 +153,7 @@ const maxRuns = 8
 // foldRuns puts what the machines of a sandbox have written into one directory.
 // It must have no machine. It costs as much as the younger ones have names.
 func (s *Sandbox) foldRuns(ctx context.Context, m *meta) error {
-	if m.Isolation == None || len(m.Runs) < maxRuns {
+	if m.Isolation == None || len(m.Runs) < maxRuns || s.p.goesOn(ctx, m) {
 		return nil
 	}
 	var uppers []string

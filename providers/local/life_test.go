@@ -45,7 +45,12 @@ func child(mode, dir string) error {
 		return err
 	}
 	ctx := context.Background()
-	c, err := local.New(local.Config{Dir: dir})
+	cfg := local.Config{Dir: dir}
+	mode, gvisor := strings.CutSuffix(mode, "-gvisor")
+	if gvisor {
+		cfg.Isolation = local.GVisor
+	}
+	c, err := local.New(cfg)
 	if err != nil {
 		return err
 	}

@@ -214,6 +214,10 @@ type Config struct {
 	// be had. [Provider.Isolation] tells which it is.
 	MinIsolation Isolation
 
+	// Runsc is gVisor's program, for [GVisor]; empty is the first "runsc" in
+	// the PATH of this program.
+	Runsc string
+
 	// Base is what the root of sandboxes is made of, unless their options name
 	// an image, a template or a snapshot; zero is this machine's programs.
 	Base Base
@@ -256,6 +260,7 @@ type Provider struct {
 	network   *compute.NetworkPolicy // the default
 	resolver  string
 	localCode bool
+	runsc     string // as configured
 	state     *state
 	images    ImageSource
 	base      Base
@@ -279,7 +284,7 @@ type Provider struct {
 // half made.
 func New(cfg Config) (*Provider, error) {
 	p := &Provider{localCode: cfg.LocalCode, limits: cfg.Defaults, network: cfg.Network, resolver: cfg.Resolver,
-		urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
+		runsc: cfg.Runsc, urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
 	var err error
 	if p.state, p.isolation, err = open(context.Background(), cfg); err != nil {
 		return nil, p.unopened(err)

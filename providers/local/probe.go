@@ -57,7 +57,7 @@ type Facts struct {
 
 // Probe tries every kind of isolation: it starts a sandbox of each kind, in the
 // state directory that cfg names and which it makes if need be, and leaves none.
-// The rest of cfg does not matter. What is not available is no error; that the
+// Of the rest of cfg only Runsc matters. What is not available is no error; that the
 // state directory cannot be used, or that ctx ends, is one.
 func Probe(ctx context.Context, cfg Config) (*Report, error) {
 	const op = "probe"
@@ -70,7 +70,7 @@ func Probe(ctx context.Context, cfg Config) (*Report, error) {
 		if err := ended(ctx, op, ""); err != nil {
 			return nil, err
 		}
-		tr, err := t.probe(ctx, cfg.Dir)
+		tr, err := t.probe(ctx, cfg)
 		if cerr := ended(ctx, op, ""); cerr != nil {
 			return nil, cerr
 		}
@@ -87,20 +87,20 @@ func Probe(ctx context.Context, cfg Config) (*Report, error) {
 }
 
 // probe tries one tier.
-func (t tier) probe(ctx context.Context, configured string) (TierReport, error) {
+func (t tier) probe(ctx context.Context, cfg Config) (TierReport, error) {
 	r := TierReport{Isolation: t.isolation}
-	dir, err := t.stateDir(configured)
+	dir, err := t.stateDir(cfg.Dir)
 	if err != nil {
 		return r, err
 	}
 	if _, err := t.openState(dir); err != nil {
-		if t.isolation == Landlock && configured == "" && os.Geteuid() == 0 {
+		if t.isolation == Landlock && cfg.Dir == "" && os.Geteuid() == 0 {
 			r.Reason = err.Error() // its own default directory
 			return r, nil
 		}
 		return r, err
 	}
-	r.Found, err = t.try(ctx, dir)
+	r.Found, err = t.try(ctx, dir, cfg)
 	r.Available = err == nil
 	if err != nil {
 		r.Reason = err.Error()

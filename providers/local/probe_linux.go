@@ -2,8 +2,10 @@ package local
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,7 +20,9 @@ import (
 // (err says why), or better where it is.
 func remedies(i Isolation, dir string, err error) []string {
 	switch {
-	case i == Namespaces && err != nil:
+	case i == GVisor && errors.Is(err, exec.ErrNotFound):
+		return []string{"gVisor's program runsc in the PATH, or named by Config.Runsc: https://gvisor.dev/docs/user_guide/install"}
+	case (i == Namespaces || i == GVisor) && err != nil: // it needs both
 		return append(namespaceRemedies(err), directoryRemedies(dir)...)
 	case i == Namespaces:
 		return userRemedies()

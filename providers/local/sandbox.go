@@ -45,7 +45,7 @@ func (s *Sandbox) adopt(m *meta) {
 		}
 	default:
 		r.run = m.Runs[len(m.Runs)-1]
-		r.machine = box{engine.At(filepath.Join(s.p.state.box(m.ID), r.run)), cmp.Or(m.Start.Dir, workdir)}
+		r.machine = machineAt(m, filepath.Join(s.p.state.box(m.ID), r.run))
 	}
 	s.run.Store(r)
 }
@@ -238,6 +238,9 @@ func (s *Sandbox) halt(ctx context.Context, m *meta) error {
 	if r.run == "" {
 		return nil
 	}
+	if m.Isolation == GVisor {
+		return s.p.checkpoint(ctx, m)
+	}
 	s.sleep(ctx, m, r)
 	if err := r.Shutdown(ctx); err != nil && !errors.Is(err, engine.ErrGone) {
 		return err
@@ -264,11 +267,15 @@ func (s *Sandbox) Resume(ctx context.Context) error {
 
 // restart boots a new machine on the files of s.
 func (s *Sandbox) restart(ctx context.Context, op string, m *meta) error {
+	runs := len(m.Runs)
 	if err := s.p.boot(ctx, op, m); err != nil {
 		return err
 	}
 	m.Suspended = false
 	if err := s.p.state.saveBox(m); err != nil {
+		if m.Isolation == GVisor && len(m.Runs) == runs {
+			return s.p.outside(op, s.id, err) // what was restored stays for the next Resume
+		}
 		return s.p.outside(op, s.id, errors.Join(err, s.unboot(ctx, m)))
 	}
 	s.adopt(m)

@@ -169,6 +169,9 @@ func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
 	if m.Isolation == Landlock {
 		return p.bootLandlock(ctx, op, m, run)
 	}
+	if err := p.bootable(op, m); err != nil {
+		return err
+	}
 	spec := engine.Spec{Dir: filepath.Join(p.state.box(m.ID), run), StateDir: p.state.path("base"),
 		Layers: p.state.layers(m.Layers), Hostname: m.ID, Env: environment(m)}
 	for _, old := range m.Runs {
@@ -181,13 +184,16 @@ func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
 			return p.outside(op, "", err)
 		}
 	}
-	if _, err := engine.Start(ctx, spec); err != nil {
+	if err := p.startMachine(ctx, m, &spec); err != nil {
 		if cerr := ended(ctx, op, ""); cerr != nil {
 			return cerr
 		}
 		return p.outside(op, "", err)
 	}
-	m.Runs = append(m.Runs, run)
+	run = filepath.Base(spec.Dir)
+	if !slices.Contains(m.Runs, run) { // it may be one that was restored
+		m.Runs = append(m.Runs, run)
+	}
 	return nil
 }
 

@@ -77,8 +77,11 @@ func (p *Provider) capture(ctx context.Context, op string, s *Sandbox, m *meta, 
 		id := newID(layerPrefix)
 		copies = append(copies, id)
 		copyRun := s.copyRun
-		if m.Isolation == Landlock {
+		switch m.Isolation {
+		case Landlock:
 			copyRun = s.copyLandlock
+		case GVisor:
+			copyRun = s.copyGVisor
 		}
 		if err := copyRun(ctx, run, p.state.layer(id), i == len(m.Runs)-1 && !m.Suspended); err != nil {
 			if cerr := ended(ctx, op, s.id); cerr != nil {

@@ -57,7 +57,7 @@ func (f *sftpFiles) do(op func(b box) error) error {
 // Fileread implements [sftp.FileReader].
 func (f *sftpFiles) Fileread(r *sftp.Request) (at io.ReaderAt, err error) {
 	err = f.do(func(b box) error {
-		file, _, err := b.OpenFile(f.ctx, r.Filepath)
+		file, _, err := b.Box.OpenFile(f.ctx, r.Filepath)
 		at = file
 		return err
 	})

@@ -114,7 +114,7 @@ func (p *Provider) CreateTemplate(ctx context.Context, opts *compute.CreateTempl
 }
 
 func (p *Provider) noTemplates(op string) error {
-	if p.hostRoot() {
+	if p.hostRoot() || p.isolation == GVisor {
 		return fail(op, "", errors.ErrUnsupported, "with %s isolation there are no templates", p.isolation)
 	}
 	return nil

@@ -20,18 +20,31 @@ type tier struct {
 	// asked tiers are taken only when they are asked for by name.
 	asked bool
 	// try finds out, by doing it, whether this machine has the tier. It may use
-	// the state directory dir, and leaves nothing there. What it has found is
-	// for a person to read.
-	try func(ctx context.Context, dir string) (found string, err error)
+	// the state directory dir, and leaves no sandbox there. Of the configuration
+	// it needs only what names a tier's own programs. What it has found is for a
+	// person to read.
+	try func(ctx context.Context, dir string, cfg Config) (found string, err error)
 }
 
 // tiers returns all kinds, the strongest first. Who adds one adds it here.
 func tiers() []tier {
 	return []tier{
+		{GVisor, true, tryGVisor},
 		{Namespaces, false, tryNamespaces},
 		{Landlock, false, tryLandlock},
 		{None, false, tryNone},
 	}
+}
+
+// settleTier refuses what new sandboxes of the provider's tier cannot have.
+func (p *Provider) settleTier(o *compute.CreateSandboxOptions, m *meta) error {
+	switch p.isolation {
+	case GVisor:
+		return p.settleGVisor(o)
+	case Landlock:
+		return p.settleLandlock(o, m)
+	}
+	return nil
 }
 
 // hostRoot reports that sandboxes have no root of their own.
@@ -73,7 +86,7 @@ func open(ctx context.Context, cfg Config) (*state, Isolation, error) {
 	}
 	var errs []error
 	for _, t := range all {
-		s, err := t.open(ctx, cfg.Dir)
+		s, err := t.open(ctx, cfg)
 		if err == nil {
 			return s, t.isolation, nil
 		}
@@ -86,8 +99,8 @@ func open(ctx context.Context, cfg Config) (*state, Isolation, error) {
 }
 
 // open opens the state directory, if this machine has the tier.
-func (t tier) open(ctx context.Context, dir string) (*state, error) {
-	dir, err := t.stateDir(dir)
+func (t tier) open(ctx context.Context, cfg Config) (*state, error) {
+	dir, err := t.stateDir(cfg.Dir)
 	if err != nil {
 		return nil, fail("open", "", compute.ErrInvalid, "%w", err)
 	}
@@ -95,7 +108,7 @@ func (t tier) open(ctx context.Context, dir string) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = t.try(ctx, dir)
+	_, err = t.try(ctx, dir, cfg)
 	return s, err
 }
 
@@ -122,7 +135,7 @@ func (t tier) stateDir(dir string) (string, error) {
 	return stateDir(dir)
 }
 
-func tryNamespaces(ctx context.Context, dir string) (string, error) {
+func tryNamespaces(ctx context.Context, dir string, _ Config) (string, error) {
 	r, err := engine.Probe(ctx, filepath.Join(dir, "base"))
 	if err != nil {
 		return "", err
@@ -137,7 +150,7 @@ func tryNamespaces(ctx context.Context, dir string) (string, error) {
 	return found, nil
 }
 
-func tryLandlock(ctx context.Context, dir string) (string, error) {
+func tryLandlock(ctx context.Context, dir string, _ Config) (string, error) {
 	r, err := engine.CanRestrict()
 	if err == nil {
 		err = engine.ProbeRestricted(ctx, dir)
@@ -152,7 +165,7 @@ func tryLandlock(ctx context.Context, dir string) (string, error) {
 	return fmt.Sprintf("version %d, %s", r.ABI, who), nil
 }
 
-func tryNone(context.Context, string) (string, error) { return "", host.ErrUnavailable }
+func tryNone(context.Context, string, Config) (string, error) { return "", host.ErrUnavailable }
 
 // unopened is the error of a provider that could not be opened.
 func (p *Provider) unopened(err error) error {

@@ -96,8 +96,8 @@ func TestProbe(t *testing.T) {
 	report, err := local.Probe(t.Context(), local.Config{Dir: dir})
 	require.NoError(t, err)
 	assert.Equal(t, local.Namespaces, report.Best)
-	require.Len(t, report.Tiers, 3)
-	for i, want := range []local.Isolation{local.Namespaces, local.Landlock, local.None} {
+	require.Len(t, report.Tiers, 4)
+	for i, want := range []local.Isolation{local.GVisor, local.Namespaces, local.Landlock, local.None} {
 		assert.Equal(t, want, report.Tiers[i].Isolation, "the strongest first")
 		assert.Equal(t, report.Tiers[i].Available, report.Tiers[i].Reason == "", report.Tiers[i].Reason)
 	}

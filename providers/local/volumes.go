@@ -63,7 +63,7 @@ func (p *Provider) lockVolumes(exclusive bool) (func(), error) {
 // noVolumes is the error of a provider whose sandboxes see this machine's files
 // as they are.
 func (p *Provider) noVolumes(ctx context.Context, op, id string) error {
-	if p.hostRoot() {
+	if p.hostRoot() || p.isolation == GVisor {
 		return fail(op, id, errors.ErrUnsupported, "with %s isolation there are no volumes", p.isolation)
 	}
 	return ended(ctx, op, id)

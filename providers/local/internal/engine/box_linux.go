@@ -19,7 +19,10 @@ import (
 
 // A Box is a sandbox. It holds no resources, and may be used by many
 // goroutines at once: each operation is a connection of its own.
-type Box struct{ dir string }
+type Box struct {
+	dir    string
+	gvisor bool // its init's socket is elsewhere
+}
 
 // Open returns the running sandbox of a directory. It fails with ErrGone if
 // none is running there.
@@ -134,6 +137,9 @@ func (b *Box) call(ctx context.Context, r *wire.Request) (*call, error) {
 }
 
 func (b *Box) dial(ctx context.Context) (wire.Conn, error) {
+	if b.gvisor {
+		return b.dialGVisor(ctx)
+	}
 	path := filepath.Join(b.dir, socketName)
 	for {
 		var conn *net.UnixConn

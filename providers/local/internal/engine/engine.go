@@ -80,6 +80,7 @@ type Spec struct {
 	Limits  Limits  // what the sandbox may use
 	Network Network // what it may reach
 	Mounts  []Mount // directories of the host that it sees
+	GVisor  GVisor  // the kernel that it has
 }
 
 // A Report tells how well this system isolates.

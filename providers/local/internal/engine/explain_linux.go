@@ -55,6 +55,8 @@ func explainSetup(f wire.Fault) error {
 		return unavailable("user namespaces are restricted (kernel.apparmor_restrict_unprivileged_userns=1)", err)
 	case refused && strings.Contains(f.Text, guest.ErrMountProc):
 		return unavailable("mounting proc in a user namespace is not permitted (masked /proc)", err)
+	case strings.HasPrefix(f.Text, guest.StartGVisor):
+		return err // which may have a passing reason
 	case strings.Contains(f.Text, "overlay"):
 		return unavailable("mounting an overlay in a user namespace is not possible", err)
 	}

@@ -170,12 +170,18 @@ func (l *launcher) prepare() (err error) {
 	if l.base, err = ensureBase(l.spec.StateDir, l.ids, l.spec.Base.Bare); err != nil {
 		return err
 	}
+	if l.spec.GVisor.Restore {
+		return l.prepareRestore()
+	}
 	if err := os.Mkdir(l.spec.Dir, 0o700); err != nil {
 		return err
 	}
 	l.made = true
 	l.prepareImage()
 	if err := l.makeDirs(); err != nil {
+		return err
+	}
+	if err := l.makeGVisor(); err != nil {
 		return err
 	}
 	if l.listener, err = listen(filepath.Join(l.spec.Dir, socketName)); err != nil {
@@ -239,8 +245,14 @@ func (l *launcher) converse(control wire.Conn, joined func() error) error {
 	if err != nil {
 		return err
 	}
-	// The listener comes first: guest.runInit expects it there.
-	files := slices.Concat([]int{int(l.listener.Fd())}, l.limits.fds(), mounts, volumes)
+	runtime, err := l.openGVisor()
+	defer closeFds(runtime)
+	if err != nil {
+		return err
+	}
+	// The listener comes first, and gVisor's program last: guest.runInit expects
+	// them there.
+	files := slices.Concat([]int{int(l.listener.Fd())}, l.limits.fds(), mounts, volumes, runtime)
 	if err := control.Send(config, files...); err != nil {
 		return explainSilence(err)
 	}
@@ -284,6 +296,7 @@ func (l *launcher) config() *wire.Config {
 		Base:     wire.BaseConfig{Dir: l.spec.Base.Dir},
 		Limits:   l.limitsConfig(),
 		Mounts:   l.volumeConfig(),
+		GVisor:   wire.GVisorConfig{On: l.spec.GVisor.Runsc != "", Restore: l.spec.GVisor.Restore},
 	}
 }
 

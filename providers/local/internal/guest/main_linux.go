@@ -32,6 +32,8 @@ func init() {
 		os.Exit(<-code)
 	case CopyName, RemoveName, GiveName:
 		os.Exit(runHelper(os.Args))
+	case AgentName:
+		runAgent()
 	}
 }
 
@@ -49,6 +51,9 @@ func runInit() int {
 	files, err := control.Receive(&config, wire.MaxRequest)
 	if err != nil || len(files) == 0 {
 		return 2
+	}
+	if config.GVisor.On {
+		return keep(control, &config, files)
 	}
 	s, err := prepare(&config, files[0], files[1:])
 	if err != nil {

@@ -29,6 +29,7 @@ type server struct {
 	gateway  gateway
 	shells   shells
 	watches  atomic.Int32
+	agent    *agent // in a gVisor sandbox
 }
 
 func newServer(config *wire.Config) *server {
@@ -128,7 +129,7 @@ func (s *server) handle(c wire.Conn) {
 			reply(c, errors.New("init failed in this operation"))
 		}
 	}()
-	op, ok := operations[r.Op]
+	op, ok := s.operation(r.Op)
 	if !ok {
 		reply(c, &opError{code: wire.CodeBadRequest, err: errors.New("no such operation: " + r.Op)})
 		return

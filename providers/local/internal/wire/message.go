@@ -262,6 +262,7 @@ type Config struct {
 	Base   BaseConfig
 	Limits LimitsConfig
 	Mounts []MountConfig
+	GVisor GVisorConfig
 
 	Landlock LandlockConfig // of an init without namespaces
 }
@@ -291,4 +292,5 @@ func (g *Config) fields(c *codec) {
 		g.Mounts[i].fields(c)
 	}
 	g.Landlock.fields(c)
+	g.GVisor.fields(c)
 }
