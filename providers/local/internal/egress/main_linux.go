@@ -24,12 +24,12 @@ func init() {
 		return
 	}
 	if len(os.Args) < 2 || os.Args[1] != confined {
-		os.Exit(confine())
+		syscall.Exit(confine())
 	}
 	// Not here: during initialization this goroutine is bound to a thread.
 	code := make(chan int)
 	go func() { code <- run() }()
-	os.Exit(<-code)
+	syscall.Exit(<-code)
 }
 
 const (

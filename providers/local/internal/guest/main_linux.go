@@ -17,21 +17,22 @@ func init() {
 	if len(os.Args) == 0 {
 		return
 	}
+	// Not os.Exit, which takes a second where the race detector is linked in.
 	switch os.Args[0] {
 	case InitName:
 		// Not here: during initialization this goroutine is bound to the main
 		// thread, and every switch to it would cost one of threads.
 		code := make(chan int)
 		go func() { code <- runInit() }()
-		os.Exit(<-code)
+		syscall.Exit(<-code)
 	case TreeName:
-		os.Exit(runTree(os.Args[1:]))
+		syscall.Exit(runTree(os.Args[1:]))
 	case LandlockName:
 		code := make(chan int)
 		go func() { code <- runLandlock() }()
-		os.Exit(<-code)
+		syscall.Exit(<-code)
 	case CopyName, RemoveName, GiveName:
-		os.Exit(runHelper(os.Args))
+		syscall.Exit(runHelper(os.Args))
 	case AgentName:
 		runAgent()
 	}
