@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,7 +39,7 @@ func runAgent() {
 	}
 	code := make(chan int)
 	go func() { code <- serveAgent() }()
-	os.Exit(<-code)
+	syscall.Exit(<-code)
 }
 
 func agentFile(name string) string { return wire.GVisorDir + "/" + name }

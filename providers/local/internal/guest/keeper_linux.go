@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -243,14 +244,14 @@ func (k *keeper) handle(c wire.Conn) {
 		reply(c, nil)
 	case wire.OpShutdown:
 		reply(c, nil)
-		os.Exit(0)
+		syscall.Exit(0)
 	case wire.OpCheckpoint:
 		k.saving.Lock()
 		defer k.saving.Unlock()
 		err := k.checkpoint()
 		reply(c, err)
 		if err == nil {
-			os.Exit(0)
+			syscall.Exit(0)
 		}
 	default:
 		reply(c, &opError{code: wire.CodeBadRequest, err: errors.New("no such operation: " + r.Op)})

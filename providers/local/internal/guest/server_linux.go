@@ -197,7 +197,7 @@ func (s *server) shutdown(c wire.Conn, _ *wire.Request) {
 		plain.end()
 	}
 	_ = c.Send(&wire.Reply{})
-	os.Exit(0)
+	syscall.Exit(0)
 }
 
 // An opError is an error with the code that goes over the wire.
