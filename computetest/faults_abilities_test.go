@@ -2,6 +2,7 @@ package computetest
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"maps"
@@ -26,6 +27,7 @@ type (
 	deafWatcher struct{ outer }
 	dialer      struct{ outer }
 	forgetful   struct{ outer }
+	generous    struct{ outer }
 	process     struct{ compute.Process }
 )
 
@@ -59,6 +61,15 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 
 func (forgetful) ListProcesses(context.Context) iter.Seq2[*compute.ProcessInfo, error] {
 	return func(func(*compute.ProcessInfo, error) bool) {}
+}
+
+// OpenURL gives a name to all who ask.
+func (g generous) OpenURL(ctx context.Context, port int, opts *compute.URLOptions) (string, error) {
+	u, err := compute.OpenURL(ctx, g.Sandbox, port, opts)
+	if errors.Is(err, compute.ErrConflict) {
+		return "http://" + opts.Subdomain + ".stub.test", nil
+	}
+	return u, err
 }
 
 func (p process) Unwrap() compute.Process { return p.Process }
@@ -104,6 +115,7 @@ var abilityMutants = []mutant{
 		p, err := compute.Start(ctx, sb, cmd)
 		return process{p}, err
 	}), "Processes/AttachAfterTheEnd Processes/Attach"},
+	{"gives away names of URLs", &faults{sandbox: func(sb compute.Sandbox) compute.Sandbox { return generous{outer{sb}} }}, "URLs/Subdomains"},
 	{"lists no processes", &faults{sandbox: func(sb compute.Sandbox) compute.Sandbox { return forgetful{outer{sb}} }}, "Processes/Listed"},
 	{"does not sleep", &faults{sandbox: func(sb compute.Sandbox) compute.Sandbox { return sleepless{outer{sb}} }}, "Suspend/Status Suspend/Listed"},
 	{"merges metadata", &faults{sandbox: func(sb compute.Sandbox) compute.Sandbox { return merger{outer{sb}} }}, "Metadata/Update"},

@@ -151,6 +151,7 @@ var urls = group{"URLs", []check{
 	{"List", urlList},
 	{"Close", urlClose},
 	{"Options", urlOptions},
+	{"Subdomains", urlSubdomains},
 	{"BadPort", urlBadPort},
 }}
 
@@ -205,18 +206,22 @@ func urlServes(t *tester) {
 	require.NoError(t, err, "GetEndpoint")
 	client := t.client()
 	defer client.CloseIdleConnections()
-	t.eventually("the URL answers", func() bool {
-		req, err := http.NewRequestWithContext(t.ctx(), http.MethodGet, ep.URL, nil)
-		require.NoError(t, err)
-		if ep.Header != nil {
-			req.Header = ep.Header.Clone()
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			return false
-		}
-		return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
-	})
+	t.eventually("the URL answers", func() bool { return t.answers(client, ep) })
+}
+
+// answers reports whether a request to an endpoint has success.
+func (t *tester) answers(client *http.Client, ep *compute.Endpoint) bool {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.ctx(), http.MethodGet, ep.URL, nil)
+	require.NoError(t, err)
+	if ep.Header != nil {
+		req.Header = ep.Header.Clone()
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return false
+	}
+	return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 }
 
 func urlList(t *tester) {
@@ -249,6 +254,33 @@ func urlOptions(t *tester) {
 	u, err := compute.OpenURL(t.ctx(), t.withPort(), 8765, &compute.URLOptions{Subdomain: "computetest-" + t.id})
 	t.able("URLOpener", err)
 	assert.Contains(t, u, "//computetest-"+t.id+".")
+}
+
+// urlSubdomains: a name leads to one port of one sandbox, until it is given
+// back.
+func urlSubdomains(t *tester) {
+	sb, port := t.served()
+	opts := &compute.URLOptions{Subdomain: "computetest-" + t.id}
+	u, err := compute.OpenURL(t.ctx(), sb, port, opts)
+	t.able("URLOpener", err)
+	client := t.client()
+	defer client.CloseIdleConnections()
+	t.eventually("the URL answers", func() bool { return t.answers(client, &compute.Endpoint{URL: u}) })
+	again, err := compute.OpenURL(t.ctx(), sb, port, opts)
+	require.NoError(t, err, "asking again")
+	assert.Equal(t, u, again, "asking again opens nothing new")
+
+	other := t.withPort()
+	_, err = compute.OpenURL(t.ctx(), other, port, opts)
+	assert.ErrorIs(t, err, compute.ErrConflict, "a subdomain that another sandbox has")
+	for _, bad := range []string{"-a", "a-", "a.b", "a b", "a/b", "a:1"} {
+		_, err = compute.OpenURL(t.ctx(), other, port, &compute.URLOptions{Subdomain: bad})
+		assert.ErrorIs(t, err, compute.ErrInvalid, "subdomain %q", bad)
+	}
+	t.able("URLCloser", compute.CloseURL(t.ctx(), sb, port))
+	assert.False(t, t.answers(client, &compute.Endpoint{URL: u}), "it is closed")
+	_, err = compute.OpenURL(t.ctx(), other, port, opts)
+	assert.NoError(t, err, "a subdomain that was given back")
 }
 
 func urlBadPort(t *tester) {

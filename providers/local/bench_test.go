@@ -15,15 +15,24 @@ import (
 
 func newBenchProvider(b *testing.B) *local.Provider {
 	b.Helper()
-	p, err := local.New(local.Config{Dir: b.TempDir()})
+	p, err := newBenchProviderAt(b, b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return p
+}
+
+func newBenchProviderAt(b *testing.B, dir string) (*local.Provider, error) {
+	b.Helper()
+	p, err := local.New(local.Config{Dir: dir})
 	if errors.Is(err, errors.ErrUnsupported) {
 		b.Skip("no sandboxes here: ", err)
 	}
 	if err != nil {
-		b.Fatal(err)
+		return nil, err
 	}
 	b.Cleanup(func() { _ = p.Close() })
-	return p
+	return p, nil
 }
 
 // BenchmarkCreateRun is a sandbox's whole life; its metrics are medians of the

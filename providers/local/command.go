@@ -16,8 +16,9 @@ import (
 	"github.com/computekit/compute/providers/local/internal/engine"
 )
 
-// RunCommand implements [compute.Sandbox]. User is a name or number that the
-// sandbox's /etc/passwd has.
+// RunCommand implements [compute.Sandbox]. User is a name that the sandbox's
+// /etc/passwd has or a number up to 65535, and may have a group behind a colon.
+// It comes with its home directory and, from /etc/group, with its other groups.
 func (s *Sandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
 	const op = "run command"
 	if err := cmd.Validate(); err != nil {
@@ -35,12 +36,15 @@ func (s *Sandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*comput
 		exit, err = x.run(ctx, m, s.command(cmd))
 		return err
 	})
-	res := &compute.Result{ExitCode: exit.Code, Duration: exit.Duration}
+	res := &compute.Result{ExitCode: exit.Code, Duration: exit.Duration, Limit: compute.Limit(exit.Limit)}
 	if exit.Signal != 0 {
 		res.ExitCode, res.Signal = 128+exit.Signal, compute.Signal(exit.Signal)
 	}
-	err = s.judge(ctx, op, &x, res, err)
+	if err = s.judge(ctx, op, &x, res, err); err != nil {
+		res.Limit = "" // it was killed for another reason
+	}
 	x.out.Close(res)
+	res.Truncated = res.Truncated || res.Limit == compute.LimitOutput
 	if err != nil && ctx.Err() == nil && x.err() == nil && !errors.Is(err, compute.ErrUnavailable) {
 		return nil, err // it did not run
 	}
@@ -49,7 +53,7 @@ func (s *Sandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*comput
 
 // command is cmd in the engine's words.
 func (s *Sandbox) command(cmd *compute.Command) engine.Command {
-	c := engine.Command{Argv: cmd.Args, Dir: cmd.Dir, User: cmd.User}
+	c := engine.Command{Argv: cmd.Args, Dir: cmd.Dir, User: cmd.User, MaxOutput: s.maxOutput}
 	if cmd.Script != "" {
 		c.Argv = []string{"/bin/sh", "-c", "--", cmd.Script} // it may begin with a dash
 	}

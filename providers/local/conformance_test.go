@@ -2,6 +2,7 @@ package local_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -32,9 +33,12 @@ func newLocal(t testing.TB, dir string, isolation local.Isolation) *local.Provid
 func TestConformance(t *testing.T) {
 	dir := t.TempDir()
 	computetest.Run(t, func(t testing.TB) compute.Compute { return newLocal(t, dir, local.Namespaces) }, computetest.Config{
-		Snapshots: true,
+		Snapshots: true, Templates: true,
 		Abilities: []string{"Starter", "ProcessGetter", "ProcessLister", "Suspender", "MetadataUpdater", "Rollbacker", "Dialer",
-			"URLLister", "URLCloser", "FileOpener", "FileCreator", "Renamer", "Archiver"},
+			"TemplateLogger", "Extender", "UsageReporter", "EventWatcher", "URLOpener", "URLLister", "URLCloser", "NetworkPolicer", "SSHer",
+			"FileOpener", "FileCreator", "Renamer", "Archiver", "FileWatcher", "ShellOpener", "Volumes",
+			"Signaler", "StdinOpener", "Resizer"},
+		Client: func(compute.Compute) *http.Client { return localhostClient() },
 		Serve: func(port int) *compute.Command {
 			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))
 		},

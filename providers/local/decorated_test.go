@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ func TestConformanceDecorated(t *testing.T) {
 		Snapshots:  true,
 		Goroutines: true, // the pool's live longer than a check
 		Abilities:  []string{"Starter", "ProcessGetter", "Suspender", "Rollbacker", "Dialer", "URLLister", "FileOpener", "Archiver"},
+		Client:     func(compute.Compute) *http.Client { return localhostClient() },
 		Serve: func(port int) *compute.Command {
 			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))
 		},

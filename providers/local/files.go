@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/computekit/compute"
@@ -19,6 +21,8 @@ const workdir = "/workspace"
 
 // Filesystem implements [compute.Sandbox]. The sandbox's init opens every file,
 // inside, so that no link leads out of it. Without isolation there is no inside.
+// It acts as root of the sandbox, whatever the sandbox's user: new files are
+// root's, and a file that is replaced keeps its owner.
 func (s *Sandbox) Filesystem() compute.Filesystem { return filesystem{s} }
 
 // filesystem implements [compute.Filesystem] and its optional interfaces.
@@ -47,18 +51,33 @@ func (f filesystem) ReadFile(ctx context.Context, name string) (data []byte, err
 		}
 		defer file.Close()
 		data, err = readAll(ctx, file, entry.Size)
+		if errors.Is(err, errTooLarge) {
+			return &fs.PathError{Op: "open", Path: name, Err: err}
+		}
 		return err
 	})
 	return data, err
 }
 
+// maxRead bounds what ReadFile holds in memory: a file of terabytes takes a
+// program inside one system call, and no room on its disk.
+const maxRead = 1 << 30
+
+var errTooLarge = fmt.Errorf("it is larger than %d MiB, which is the most to read at once; compute.OpenFile reads it as a stream: %w", maxRead>>20, syscall.EFBIG)
+
 // readAll reads a file of about that size, as long as ctx lasts: a file that
 // grows while it is read has no end.
 func readAll(ctx context.Context, r io.Reader, size int64) ([]byte, error) {
+	if size > maxRead {
+		return nil, errTooLarge
+	}
 	var buf bytes.Buffer
-	buf.Grow(int(min(size, 1<<30)) + bytes.MinRead)
-	if _, err := buf.ReadFrom(&streamReader{ctx: ctx, r: r}); err != nil {
+	buf.Grow(int(max(size, 0)) + bytes.MinRead)
+	if _, err := buf.ReadFrom(&streamReader{ctx: ctx, r: io.LimitReader(r, maxRead+1)}); err != nil {
 		return nil, err
+	}
+	if buf.Len() > maxRead {
+		return nil, errTooLarge
 	}
 	return buf.Bytes(), nil
 }
@@ -157,6 +176,11 @@ func (w *streamWriter) Close() error {
 	return nil
 }
 
+// maxInfos bounds what ReadDir holds in memory. Init has the same bound.
+const maxInfos = 1 << 20
+
+var errTooMany = fmt.Errorf("it has more than %d entries: %w", maxInfos, syscall.E2BIG)
+
 func (f filesystem) ReadDir(ctx context.Context, name string) (infos []fs.FileInfo, err error) {
 	err = f.do(ctx, "read dir", "readdir", name, func(m machine) error {
 		infos = []fs.FileInfo{}
@@ -164,7 +188,9 @@ func (f filesystem) ReadDir(ctx context.Context, name string) (infos []fs.FileIn
 			if err != nil {
 				return err
 			}
-			infos = append(infos, fileInfo{e, e.Name})
+			if infos = append(infos, fileInfo{e, e.Name}); len(infos) > maxInfos {
+				return &fs.PathError{Op: "readdir", Path: name, Err: errTooMany}
+			}
 		}
 		return nil
 	})

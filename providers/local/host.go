@@ -113,7 +113,7 @@ const (
 func (p *Provider) gone(m *meta) string {
 	switch {
 	case m.Isolation != None:
-		return initGone
+		return p.initEnd(m)
 	case host.Owned(p.hostDir(m)):
 		return hostElse
 	}

@@ -4,6 +4,7 @@ package local
 
 import (
 	"context"
+	"io"
 	"io/fs"
 
 	"github.com/computekit/compute/providers/local/internal/engine"
@@ -35,4 +36,12 @@ func (h hostMachine) Create(ctx context.Context, name string, perm fs.FileMode) 
 		return nil, err
 	}
 	return w, nil
+}
+
+func (h hostMachine) OpenFile(ctx context.Context, name string) (io.ReadCloser, engine.Entry, error) {
+	f, e, err := h.Machine.OpenFile(ctx, name)
+	if err != nil {
+		return nil, e, err
+	}
+	return f, e, nil
 }

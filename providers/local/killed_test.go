@@ -231,7 +231,7 @@ func perform(t *testing.T, dir string, s *stepper) story {
 	require.NoError(t, cmd.Start())
 	_ = theirs.Close()
 
-	s.listener, s.program = fetch(t, ours, cmd.Process.Pid), cmd.Process.Pid
+	s.listener, s.program = fetchListener(t, ours, cmd.Process.Pid), cmd.Process.Pid
 	served := make(chan struct{})
 	go func() { defer close(served); s.serve() }()
 	_, err = ours.Write(make([]byte, 8))
@@ -246,8 +246,8 @@ func perform(t *testing.T, dir string, s *stepper) story {
 	return told
 }
 
-// fetch takes the listener from the program that installed the filter.
-func fetch(t *testing.T, conn net.Conn, pid int) *os.File {
+// fetchListener takes the listener from the program that installed the filter.
+func fetchListener(t *testing.T, conn net.Conn, pid int) *os.File {
 	t.Helper()
 	number := make([]byte, 8)
 	_, err := io.ReadFull(conn, number)
@@ -293,7 +293,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 		if !fresh {
 			newLocal(t, dir, local.Namespaces)
 		}
-		for _, n := range someSteps(t, dir, 15) {
+		for _, n := range someSteps(t, dir, 8) {
 			whoever := rand.N(3) == 0
 			t.Run(fmt.Sprintf("fresh %v, step %d, whoever %v", fresh, n, whoever), func(t *testing.T) {
 				dir := dir

@@ -45,7 +45,12 @@ func child(mode, dir string) error {
 		return err
 	}
 	ctx := context.Background()
-	c, err := local.New(local.Config{Dir: dir})
+	cfg := local.Config{Dir: dir}
+	mode, gvisor := strings.CutSuffix(mode, "-gvisor")
+	if gvisor {
+		cfg.Isolation = local.GVisor
+	}
+	c, err := local.New(cfg)
 	if err != nil {
 		return err
 	}
@@ -143,7 +148,7 @@ func requireNothingLeft(t *testing.T, c compute.Compute, dir string) {
 		require.NoError(t, err)
 		require.NoError(t, c.DeleteSnapshot(ctx, snap.ID))
 	}
-	for _, sub := range []string{"sandboxes", "snapshots", "layers"} {
+	for _, sub := range []string{"sandboxes", "snapshots", "layers", "volumes"} {
 		entries, err := os.ReadDir(filepath.Join(dir, sub))
 		require.NoError(t, err)
 		require.Empty(t, entries, sub)

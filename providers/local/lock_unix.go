@@ -41,6 +41,22 @@ func lock(file string, exclusive, wait bool) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
+// device tells file systems apart.
+func device(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Dev) //nolint:unconvert // its type differs from system to system
+	}
+	return 0
+}
+
+// inode tells a file from others of its name, and from its earlier states.
+func inode(info fs.FileInfo) string {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return fmt.Sprint(st.Dev, " ", st.Ino)
+	}
+	return ""
+}
+
 // ownedByUs makes sure that a directory is this user's.
 func ownedByUs(info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"iter"
 	"net"
-	"os"
 	"path"
 	"syscall"
 
@@ -29,7 +28,7 @@ type machine interface {
 	Kill(ctx context.Context, id string) error
 	Resize(ctx context.Context, id string, size engine.Size) error
 
-	OpenFile(ctx context.Context, name string) (*os.File, engine.Entry, error)
+	OpenFile(ctx context.Context, name string) (io.ReadCloser, engine.Entry, error)
 	Create(ctx context.Context, name string, perm fs.FileMode) (fileWriter, error)
 	Stat(ctx context.Context, name string) (engine.Entry, error)
 	ReadDir(ctx context.Context, name string) iter.Seq2[engine.Entry, error]
@@ -59,7 +58,10 @@ type fileWriter interface {
 
 // box makes an [*engine.Box] a machine: Go wants the interfaces to be the same
 // to the letter.
-type box struct{ *engine.Box }
+type box struct {
+	*engine.Box
+	dir string // where commands run
+}
 
 func (b box) Terminal(ctx context.Context, cmd engine.Command, size engine.Size) (terminal, error) {
 	t, err := b.Box.Terminal(ctx, cmd, size)
@@ -70,14 +72,19 @@ func (b box) Terminal(ctx context.Context, cmd engine.Command, size engine.Size)
 }
 
 func (b box) RemoveAll(ctx context.Context, name string) error {
-	full := path.Clean(name)
-	if !path.IsAbs(name) {
-		full = path.Join(workdir, name)
-	}
-	if full == workdir {
+	if isWorkDir(name, b.dir) {
 		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrInvalid}
 	}
 	return b.Box.RemoveAll(ctx, name)
+}
+
+// isWorkDir reports whether a name is that of the directory where commands run,
+// which must stay.
+func isWorkDir(name, dir string) bool {
+	if !path.IsAbs(name) {
+		name = path.Join(dir, name)
+	}
+	return path.Clean(name) == dir
 }
 
 func (b box) Create(ctx context.Context, name string, perm fs.FileMode) (fileWriter, error) {
@@ -86,4 +93,12 @@ func (b box) Create(ctx context.Context, name string, perm fs.FileMode) (fileWri
 		return nil, err
 	}
 	return w, nil
+}
+
+func (b box) OpenFile(ctx context.Context, name string) (io.ReadCloser, engine.Entry, error) {
+	f, e, err := b.Box.OpenFile(ctx, name)
+	if err != nil {
+		return nil, e, err
+	}
+	return f, e, nil
 }

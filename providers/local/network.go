@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"iter"
@@ -132,7 +133,7 @@ func (f *forward) serve(outer net.Conn) {
 }
 
 // pass copies one direction, and its end.
-func pass(to, from net.Conn) {
+func pass(to, from io.ReadWriteCloser) {
 	_, err := io.Copy(to, from)
 	if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
 		_ = half.CloseWrite()
@@ -167,9 +168,13 @@ func (p *Provider) closeURLs(id string, ports ...int) {
 	if len(p.urls[id]) == 0 && p.urls != nil {
 		delete(p.urls, id)
 	}
+	front := p.front
 	p.mu.Unlock()
 	for _, f := range end {
 		f.close()
+	}
+	if front != nil {
+		front.remove(id, ports)
 	}
 }
 
@@ -180,15 +185,25 @@ func (s *Sandbox) ListURLs(ctx context.Context) iter.Seq2[compute.PortURL, error
 			yield(compute.PortURL{}, err)
 			return
 		}
-		s.p.mu.Lock()
-		open := maps.Clone(s.p.urls[s.id])
-		s.p.mu.Unlock()
-		for _, port := range slices.Sorted(maps.Keys(open)) {
-			if !yield(compute.PortURL{Port: port, URL: open[port].url()}, nil) {
+		for _, u := range s.openURLs() {
+			if !yield(u, nil) {
 				return
 			}
 		}
 	}
+}
+
+// openURLs returns the URLs of s by port, those without a name first.
+func (s *Sandbox) openURLs() (urls []compute.PortURL) {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	open := s.p.urls[s.id]
+	for _, port := range slices.Sorted(maps.Keys(open)) {
+		urls = append(urls, compute.PortURL{Port: port, URL: open[port].url()})
+	}
+	urls = append(urls, s.p.front.of(s.id)...)
+	slices.SortStableFunc(urls, func(a, b compute.PortURL) int { return cmp.Compare(a.Port, b.Port) })
+	return urls
 }
 
 // CloseURL implements [compute.URLCloser].

@@ -46,6 +46,7 @@ func newNone(t testing.TB, dir string) *local.Provider {
 func TestNoneConformance(t *testing.T) {
 	computetest.Run(t, func(t testing.TB) compute.Compute { return newNone(t, t.TempDir()) },
 		computetest.Config{Serve: serve,
+			Client:    func(compute.Compute) *http.Client { return localhostClient() },
 			Skip:      map[string]string{"Lifecycle/SandboxesAreApart": "absolute names are this machine's"},
 			Abilities: []string{"Dialer", "ProcessGetter", "ProcessLister", "Starter", "Suspender"}})
 }

@@ -89,7 +89,7 @@ func TestPowerLostAtEveryStep(t *testing.T) {
 	}
 	d := newDisk(t)
 	newLocal(t, filepath.Join(d.dir, "warm"), local.Namespaces)
-	for _, n := range someSteps(t, filepath.Join(d.dir, "warm"), 15) {
+	for _, n := range someSteps(t, filepath.Join(d.dir, "warm"), 8) {
 		t.Run(fmt.Sprintf("step %d", n), func(t *testing.T) {
 			d := newDisk(t)
 			dir := filepath.Join(d.dir, "state")

@@ -132,6 +132,7 @@ func (p *Process) Wait(ctx context.Context) (*compute.Result, error) {
 	err := p.s.with(ctx, "wait", func(m machine) error {
 		exit, err := m.WaitProcess(ctx, p.id)
 		res.ExitCode, res.Signal, res.Duration = exitCode(exit), compute.Signal(exit.Signal), exit.Duration
+		res.Limit = compute.Limit(exit.Limit)
 		return err
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
@@ -21,6 +23,8 @@ type Sandbox struct {
 	id   string
 	user string
 	run  atomic.Pointer[running]
+
+	maxOutput int64 // bytes that a command may print; 0 is any number
 }
 
 // running is the machine that a handle knows of. Another program, or another
@@ -41,7 +45,7 @@ func (s *Sandbox) adopt(m *meta) {
 		}
 	default:
 		r.run = m.Runs[len(m.Runs)-1]
-		r.machine = box{engine.At(filepath.Join(s.p.state.box(m.ID), r.run))}
+		r.machine = machineAt(m, filepath.Join(s.p.state.box(m.ID), r.run))
 	}
 	s.run.Store(r)
 }
@@ -70,18 +74,24 @@ func (s *Sandbox) Info(ctx context.Context) (*compute.SandboxInfo, error) {
 	if err := ended(ctx, op, s.id); err != nil {
 		return nil, err
 	}
-	m, err := s.p.load(op, s.id)
-	if err != nil {
-		return nil, err
+	for {
+		m, err := s.p.load(op, s.id)
+		if err != nil {
+			return nil, err
+		}
+		s.adopt(m)
+		info, err := s.info(ctx, op, m)
+		if err != nil || info.Status != compute.StatusFailed || !s.p.changing(m) {
+			return info, err
+		}
+		time.Sleep(lookSoon) // it is being suspended, perhaps
 	}
-	s.adopt(m)
-	return s.info(ctx, op, m)
 }
 
 // info describes what m is about, asking its machine for a sign of life.
 func (s *Sandbox) info(ctx context.Context, op string, m *meta) (*compute.SandboxInfo, error) {
 	info := &compute.SandboxInfo{ID: m.ID, Name: m.Name, Provider: name, Status: compute.StatusRunning,
-		Created: m.Created, Metadata: maps.Clone(m.Metadata)}
+		Created: m.Created, Expires: m.Limits.Expires.wall(), Metadata: maps.Clone(m.Metadata)}
 	if m.Suspended {
 		info.Status = compute.StatusSuspended
 		return info, nil
@@ -168,6 +178,8 @@ func (s *Sandbox) fix(ctx context.Context, op string, err error) error {
 		e.Kind = compute.ErrNotFound
 	case errors.Is(err, engine.ErrUser), errors.Is(err, syscall.ENOTTY):
 		e.Kind = compute.ErrInvalid
+	case errors.Is(err, engine.ErrUnmapped):
+		e.Kind, e.NothingDone = errors.ErrUnsupported, true
 	case errors.Is(err, engine.ErrLimit):
 		e.Kind, e.NothingDone = compute.ErrLimit, true
 	case errors.Is(err, engine.ErrVersion):
@@ -206,6 +218,7 @@ func (s *Sandbox) Suspend(ctx context.Context) error {
 			return nil
 		}
 		s.p.closeURLs(s.id)
+		s.p.suspendSSH(s.id)
 		if err := s.halt(ctx, m); err != nil {
 			return s.p.hostError("suspend", s.id, err)
 		}
@@ -225,6 +238,10 @@ func (s *Sandbox) halt(ctx context.Context, m *meta) error {
 	if r.run == "" {
 		return nil
 	}
+	if m.Isolation == GVisor {
+		return s.p.checkpoint(ctx, m)
+	}
+	s.sleep(ctx, m, r)
 	if err := r.Shutdown(ctx); err != nil && !errors.Is(err, engine.ErrGone) {
 		return err
 	}
@@ -241,17 +258,24 @@ func (s *Sandbox) Resume(ctx context.Context) error {
 				return err
 			}
 		}
+		if err := s.foldRuns(ctx, m); err != nil {
+			return cmp.Or(ended(ctx, op, s.id), s.p.outside(op, s.id, err))
+		}
 		return s.restart(ctx, op, m)
 	})
 }
 
 // restart boots a new machine on the files of s.
 func (s *Sandbox) restart(ctx context.Context, op string, m *meta) error {
+	runs := len(m.Runs)
 	if err := s.p.boot(ctx, op, m); err != nil {
 		return err
 	}
 	m.Suspended = false
 	if err := s.p.state.saveBox(m); err != nil {
+		if m.Isolation == GVisor && len(m.Runs) == runs {
+			return s.p.outside(op, s.id, err) // what was restored stays for the next Resume
+		}
 		return s.p.outside(op, s.id, errors.Join(err, s.unboot(ctx, m)))
 	}
 	s.adopt(m)
@@ -260,6 +284,9 @@ func (s *Sandbox) restart(ctx context.Context, op string, m *meta) error {
 
 // unboot ends the machine that boot has made.
 func (s *Sandbox) unboot(ctx context.Context, m *meta) error {
+	if m.Isolation == Landlock {
+		return s.unbootLandlock(ctx, m)
+	}
 	if m.Isolation != None {
 		return s.drop(ctx, m.Runs[len(m.Runs)-1])
 	}

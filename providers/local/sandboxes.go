@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -41,7 +42,7 @@ func (p *Provider) CreateSandbox(ctx context.Context, opts *compute.CreateSandbo
 	m := &meta{Version: stateVersion, ID: newID(boxPrefix), Name: opts.Name,
 		Metadata: opts.Metadata, Env: opts.Env, User: opts.User, Isolation: p.isolation}
 	for _, settle := range []func(*compute.CreateSandboxOptions, *meta) error{
-		p.settleStart, p.settleLimits, p.settleNetwork, p.settleMounts,
+		p.settleTier, p.settleStart, p.settleLimits, p.settleNetwork, p.settleMounts,
 	} {
 		if err := settle(opts, m); err != nil {
 			return nil, err
@@ -74,10 +75,13 @@ func (p *Provider) create(ctx context.Context, op string, m *meta, snapshot stri
 			err = p.undo(ctx, op, m.ID, err)
 		}
 	}()
-	if err := p.refer(op, m, snapshot); err != nil {
+	if err := p.refer(ctx, op, m, snapshot); err != nil {
 		return err
 	}
 	if err := p.boot(ctx, op, m); err != nil {
+		return err
+	}
+	if err := p.settleUser(ctx, op, m); err != nil {
 		return err
 	}
 	if err := p.ready(ctx, op, m); err != nil {
@@ -124,9 +128,12 @@ func (p *Provider) undo(ctx context.Context, op, id string, err error) error {
 	return err
 }
 
-// refer makes the layers of a snapshot m's, in a way that keeps them.
-func (p *Provider) refer(op string, m *meta, snapshot string) error {
-	if snapshot == "" {
+// refer makes the layers that m starts from m's, in a way that keeps them.
+func (p *Provider) refer(ctx context.Context, op string, m *meta, snapshot string) error {
+	if m.Start.Template != "" {
+		return p.referTemplate(op, m)
+	}
+	if snapshot == "" && !p.hasOrigin(m) {
 		return nil
 	}
 	unlock, err := lock(p.state.path("lock"), false, true)
@@ -134,11 +141,22 @@ func (p *Provider) refer(op string, m *meta, snapshot string) error {
 		return p.outside(op, "", err)
 	}
 	defer unlock()
-	snap, err := p.findSnapshot(op, snapshot)
-	if err != nil {
-		return err
+	if snapshot != "" {
+		snap, err := p.findSnapshot(op, snapshot)
+		if err != nil {
+			return err
+		}
+		if err := p.sameKind(op, m, snap); err != nil {
+			return err
+		}
+		m.Layers, m.Start = snap.Layers, snap.Start
+	} else {
+		origin, err := p.origin(ctx, op, m)
+		if err != nil {
+			return err
+		}
+		m.Layers, m.Start = origin.Layers, origin.start()
 	}
-	m.Layers = snap.Layers
 	return p.outside(op, "", save(filepath.Join(p.state.box(m.ID), "refs.json"), m.Layers))
 }
 
@@ -147,6 +165,12 @@ func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
 	run := runPrefix + strings.ToLower(rand.Text()[:8])
 	if m.Isolation == None {
 		return p.bootHost(op, m, run)
+	}
+	if m.Isolation == Landlock {
+		return p.bootLandlock(ctx, op, m, run)
+	}
+	if err := p.bootable(op, m); err != nil {
+		return err
 	}
 	spec := engine.Spec{Dir: filepath.Join(p.state.box(m.ID), run), StateDir: p.state.path("base"),
 		Layers: p.state.layers(m.Layers), Hostname: m.ID, Env: environment(m)}
@@ -160,19 +184,22 @@ func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
 			return p.outside(op, "", err)
 		}
 	}
-	if _, err := engine.Start(ctx, spec); err != nil {
+	if err := p.startMachine(ctx, m, &spec); err != nil {
 		if cerr := ended(ctx, op, ""); cerr != nil {
 			return cerr
 		}
 		return p.outside(op, "", err)
 	}
-	m.Runs = append(m.Runs, run)
+	run = filepath.Base(spec.Dir)
+	if !slices.Contains(m.Runs, run) { // it may be one that was restored
+		m.Runs = append(m.Runs, run)
+	}
 	return nil
 }
 
 // environment is that of all commands of a sandbox.
 func environment(m *meta) []string {
-	var env []string
+	env := slices.Clone(m.Start.Env)
 	for _, k := range slices.Sorted(maps.Keys(m.Env)) {
 		env = append(env, k+"="+m.Env[k])
 	}
@@ -188,6 +215,9 @@ func (p *Provider) outside(op, id string, err error) error {
 	e := &compute.Error{Op: op, Provider: name, ID: id, Kind: compute.ErrUnavailable, Err: opaque{err}}
 	if _, ok := errors.AsType[*engine.UnavailableError](err); ok {
 		e.Kind, e.NothingDone = errors.ErrUnsupported, true
+	}
+	if errors.Is(err, engine.ErrMount) {
+		e.Kind, e.NothingDone = compute.ErrInvalid, true
 	}
 	return e
 }
@@ -232,11 +262,14 @@ func (p *Provider) load(op, id string) (*meta, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, providers.NotFound(op, name, id)
 	}
+	if err == nil && p.buried(m) {
+		return nil, providers.NotFound(op, name, id)
+	}
 	return m, p.outside(op, id, err)
 }
 
 func (p *Provider) handle(m *meta) *Sandbox {
-	s := &Sandbox{p: p, id: m.ID, user: m.User}
+	s := &Sandbox{p: p, id: m.ID, user: cmp.Or(m.User, m.Start.User), maxOutput: m.Limits.Output}
 	s.adopt(m)
 	return s
 }
@@ -309,6 +342,7 @@ func (p *Provider) DestroySandbox(ctx context.Context, id string) error {
 		return nil // never was
 	}
 	p.closeURLs(id)
+	p.closeSSH(id)
 	dir := p.state.box(id)
 	unlock, err := lock(filepath.Join(dir, "lock"), true, true)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -318,7 +352,11 @@ func (p *Provider) DestroySandbox(ctx context.Context, id string) error {
 		return p.outside(op, id, err)
 	}
 	defer unlock()
-	return p.hostError(op, id, p.clear(ctx, id))
+	m, _ := p.state.loadBox(id) // there may be none, or a damaged one
+	if err := p.clear(ctx, id); err != nil || m == nil || !ownLayers(m.Layers) || p.onTemplate(m) {
+		return p.hostError(op, id, err)
+	}
+	return p.outside(op, id, p.collect())
 }
 
 // clear removes a sandbox's directory and ends its machine. The caller has its
@@ -368,6 +406,9 @@ func (p *Provider) sweep(ctx context.Context) error {
 		return err
 	}
 	for _, id := range ids {
+		if m, err := p.state.loadBox(id); err == nil && p.buried(m) {
+			continue
+		}
 		if p.state.hasBox(id) || !validID(id, boxPrefix) {
 			continue
 		}
@@ -384,5 +425,5 @@ func (p *Provider) sweep(ctx context.Context) error {
 			return err
 		}
 	}
-	return p.collect()
+	return errors.Join(p.sweepVolumes(), p.sweepBuilds(ctx), p.collectBases())
 }

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -10,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
@@ -65,7 +65,8 @@ func (p *Provider) capture(ctx context.Context, op string, s *Sandbox, m *meta, 
 		return p.outside(op, "", err)
 	}
 	defer unlock()
-	sm.Layers = slices.Clone(m.Layers)
+	sm.Start = m.Start
+	sm.Isolation = m.Isolation
 	var copies []string
 	defer func() {
 		if err != nil {
@@ -75,22 +76,32 @@ func (p *Provider) capture(ctx context.Context, op string, s *Sandbox, m *meta, 
 	for i, run := range m.Runs {
 		id := newID(layerPrefix)
 		copies = append(copies, id)
-		if err := s.copyRun(ctx, run, p.state.layer(id), i == len(m.Runs)-1 && !m.Suspended); err != nil {
+		copyRun := s.copyRun
+		switch m.Isolation {
+		case Landlock:
+			copyRun = s.copyLandlock
+		case GVisor:
+			copyRun = s.copyGVisor
+		}
+		if err := copyRun(ctx, run, p.state.layer(id), i == len(m.Runs)-1 && !m.Suspended); err != nil {
 			if cerr := ended(ctx, op, s.id); cerr != nil {
 				return cerr
 			}
 			return p.outside(op, s.id, err)
 		}
 	}
+	if m.Isolation == Landlock { // whose copies are whole
+		sm.Layers = copies
+	} else if sm.Layers, copies, err = p.stack(ctx, m.Start.Bare, m.Layers, copies); err != nil {
+		return cmp.Or(ended(ctx, op, s.id), p.outside(op, s.id, err))
+	}
 	if err := flushAll(p.state.path("layers")); err != nil {
 		return p.outside(op, s.id, err)
 	}
-	sm.Layers = append(sm.Layers, copies...)
-	sm.Created = time.Now()
 	if err := ended(ctx, op, s.id); err != nil {
 		return err
 	}
-	return p.outside(op, s.id, save(p.state.snapshot(sm.ID), sm))
+	return p.outside(op, s.id, p.state.saveSnapshot(sm))
 }
 
 // copyRun copies what one run has written; one that lives stands still
@@ -223,22 +234,28 @@ func (p *Provider) collect() error {
 		return err
 	}
 	defer unlock()
-	if err := removeTemps(p.state.path("snapshots")); err != nil {
+	if err := cmp.Or(removeTemps(p.state.path("snapshots")), removeTemps(p.state.path("steps"))); err != nil {
 		return err
 	}
 	used, err := p.references()
 	if err != nil {
 		return err
 	}
-	layers, err := names(p.state.path("layers"), "")
+	entries, err := os.ReadDir(p.state.path("layers"))
 	if err != nil {
 		return err
 	}
-	layers = slices.DeleteFunc(layers, func(id string) bool { return used[id] })
+	var layers []string
+	for _, e := range entries { // with those that are unfinished: nobody is at work on them
+		if !used[e.Name()] {
+			layers = append(layers, e.Name())
+		}
+	}
 	return p.removeLayers(layers)
 }
 
-// references finds the layers that sandboxes and snapshots refer to.
+// references finds the layers that sandboxes, snapshots, templates and caches
+// refer to.
 func (p *Provider) references() (map[string]bool, error) {
 	used := map[string]bool{}
 	use := func(ids []string) {
@@ -270,7 +287,7 @@ func (p *Provider) references() (map[string]bool, error) {
 			use(sm.Layers)
 		}
 	}
-	return used, nil
+	return used, errors.Join(p.cachedLayers(use), p.templateReferences(use))
 }
 
 // Rollback implements [compute.Rollbacker].
@@ -289,6 +306,9 @@ func (s *Sandbox) Rollback(ctx context.Context, snapshotID string) error {
 		if err != nil {
 			return err
 		}
+		if err := s.p.sameKind(op, m, snap); err != nil {
+			return err
+		}
 		return s.rollback(ctx, op, m, snap)
 	})
 }
@@ -301,7 +321,7 @@ func (s *Sandbox) rollback(ctx context.Context, op string, m *meta, snap *snapsh
 		return s.p.outside(op, s.id, err)
 	}
 	next := *m
-	next.Layers, next.Runs = snap.Layers, nil
+	next.Layers, next.Runs, next.Start = snap.Layers, nil, snap.Start
 	if err := s.restart(ctx, op, &next); err != nil {
 		return errors.Join(err, s.p.outside(op, s.id, save(refs, m.Layers)))
 	}

@@ -8,25 +8,41 @@ import (
 )
 
 // startMeta is what a sandbox starts from, beside its layers.
-type startMeta struct{}
+type startMeta struct {
+	Bare bool     `json:"bare,omitempty"` // the root is layers only, nothing of the host's programs
+	Env  []string `json:"env,omitempty"`  // of all commands, below what the sandbox was asked for with
+	User string   `json:"user,omitempty"` // who runs commands, unless the sandbox was asked for with one
+	Dir  string   `json:"dir,omitempty"`  // where commands run and relative names start; empty is workdir
+
+	Template string `json:"template,omitempty"` // ID
+
+	image string // to be made part of m, before anything is kept
+}
 
 // settleStart decides what the sandbox starts from.
-func (p *Provider) settleStart(o *compute.CreateSandboxOptions, _ *meta) error {
+func (p *Provider) settleStart(o *compute.CreateSandboxOptions, m *meta) error {
+	m.Start.image = o.Image
+	if o.Image != "" {
+		if err := p.noImages("create sandbox"); err != nil {
+			return err
+		}
+	}
 	switch {
 	case o.Template != "":
-		return unsupported("Template")
-	case o.Image != "":
-		return unsupported("Image")
-	case len(o.Code) > 0:
-		return unsupported("Code")
+		return p.settleTemplate(o, m)
 	case o.Snapshot != "" && p.isolation == None:
 		return unsupported("Snapshot")
 	}
-	return nil
+	return p.settleCode(o, m)
 }
 
 // applyStart tells the engine what the sandbox starts from.
-func (p *Provider) applyStart(*meta, *engine.Spec) error { return nil }
+func (p *Provider) applyStart(m *meta, spec *engine.Spec) error {
+	spec.Base = engine.Base{Bare: m.Start.Bare, Dir: m.Start.Dir}
+	return nil
+}
 
 // ready does in a sandbox that runs what must be done before others see it.
-func (p *Provider) ready(context.Context, string, *meta) error { return nil }
+func (p *Provider) ready(ctx context.Context, op string, m *meta) error {
+	return p.readyTemplate(ctx, op, m)
+}

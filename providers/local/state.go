@@ -18,7 +18,11 @@ import (
 //	sandboxes/ID/refs.json   the layers under it, while it is being made too
 //	sandboxes/ID/meta.json   the sandbox; written last, so there is one or there is none
 //	snapshots/ID.json        one snapshot; written last too
-//	layers/ID/               files of a snapshot, never changed
+//	templates/ID/            one template; see template_state.go
+//	steps/KEY.json           the layer of a step of a build; see build_cache.go
+//	layers/ID/               files of a snapshot, a template, an image or a base, never changed
+//	cache/KEY.json           the layers of an image or a base; see cache.go
+//	base/                    copies of this machine's files; see engine.Spec.StateDir
 //	publish                  held while a sandbox is given its time of creation
 //	lock                     held shared to use layers, exclusively to remove some
 //
@@ -49,6 +53,8 @@ type meta struct {
 	Limits  limitsMeta  `json:"limits,omitzero"`  // limits.go
 	Network networkMeta `json:"network,omitzero"` // policy.go
 	Mounts  []mountMeta `json:"mounts,omitempty"` // mounts.go
+
+	todo todo // template_start.go
 }
 
 // snapshotMeta is what a snapshot's file holds.
@@ -59,7 +65,9 @@ type snapshotMeta struct {
 	SandboxID string            `json:"sandbox"`
 	Created   time.Time         `json:"created"`
 	Metadata  map[string]string `json:"metadata,omitempty"`
-	Layers    []string          `json:"layers"` // IDs, lowest first; the last is its own
+	Layers    []string          `json:"layers"` // IDs, lowest first
+	Start     startMeta         `json:"start,omitzero"`
+	Isolation Isolation         `json:"isolation,omitempty"` // of the sandbox; its files are of that kind
 }
 
 // stateVersion is that of the files this program writes. It reads no newer.
@@ -68,7 +76,8 @@ const stateVersion = 1
 // openState makes the directories that are missing.
 func openState(dir string) (*state, error) {
 	s := &state{dir: dir}
-	for _, d := range []string{dir, s.path("sandboxes"), s.path("snapshots"), s.path("layers")} {
+	for _, d := range []string{dir, s.path("sandboxes"), s.path("snapshots"), s.path("layers"), s.path("cache"), s.path("volumes"),
+		s.path("templates"), s.path("steps")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, err
 		}
@@ -86,7 +95,7 @@ func private(dir string) error {
 	if err := ownedByUs(info); err != nil {
 		return fmt.Errorf("state directory %s: %w", dir, err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if info.Mode().Perm()&0o066 != 0 { // passing is what users of sandboxes may do
 		return os.Chmod(dir, 0o700)
 	}
 	return nil

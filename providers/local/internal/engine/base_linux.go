@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,15 +11,20 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/computekit/compute/providers/local/internal/guest"
 	"github.com/computekit/compute/providers/local/internal/tree"
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
 // baseVersion changes when what ensureBase makes does.
-const baseVersion = 1
+const baseVersion = 2
+
+// rootTree is the tree that is the root; the others are mounted in it.
+const rootTree = "root"
 
 // etcFiles are the files and directories of the host's /etc that sandboxes
 // see copies of, as patterns: what programs need to start, to verify
@@ -71,7 +77,10 @@ nogroup:x:65534:
 	"nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n",
 	"resolv.conf":   "# This sandbox has no network.\n",
 	"fstab":         "",
-	"environment":   "",
+	// Root may become anybody, and nobody else may: so su and its kin work.
+	"pam.d/other": "auth sufficient pam_rootok.so\nauth required pam_deny.so\naccount required pam_permit.so\n" +
+		"session required pam_permit.so\npassword required pam_unix.so\n",
+	"environment": "",
 }
 
 // A skeleton directory of the root.
@@ -117,10 +126,11 @@ type base struct {
 
 // ensureBase returns the base for this host as it is now, making it if it is
 // not there. Programs may do so at the same time: the first to finish wins.
-func ensureBase(stateDir string, ids idMap) (base, error) {
-	b := base{trees: hostTrees()}
-	b.layer = filepath.Join(stateDir, "base-"+fingerprint(ids))
-	if _, err := os.Lstat(b.layer); err == nil {
+func ensureBase(stateDir string, ids idMap, bare bool) (base, error) {
+	b := base{trees: trees(bare)}
+	b.layer = filepath.Join(stateDir, baseName(ids, bare))
+	if info, err := os.Lstat(b.layer); err == nil {
+		stillUsed(b.layer, info)
 		return b, nil
 	}
 	if err := os.MkdirAll(stateDir, 0o700); err != nil {
@@ -131,7 +141,7 @@ func ensureBase(stateDir string, ids idMap) (base, error) {
 		return b, err
 	}
 	defer func() { _ = tree.RemovePath(stateDir, filepath.Base(temp)) }() // if it was not renamed
-	if err := buildBase(temp, b.trees, ids); err != nil {
+	if err := buildBase(temp, b.trees, ids, bare); err != nil {
 		return b, fmt.Errorf("building the base layer: %w", err)
 	}
 	if err := flush(temp); err != nil {
@@ -158,7 +168,7 @@ func flush(dir string) error {
 // hostTrees lists the overlays of a sandbox: the root, which shows nothing of
 // the host, and the host's program directories.
 func hostTrees() []wire.Tree {
-	trees := []wire.Tree{{Name: "root"}, {Name: "usr", Target: "usr", Host: "/usr"}}
+	trees := []wire.Tree{{Name: rootTree}, {Name: "usr", Target: "usr", Host: "/usr"}}
 	for _, name := range topLevel {
 		if info, err := os.Lstat("/" + name); err == nil && info.IsDir() {
 			trees = append(trees, wire.Tree{Name: name, Target: name, Host: "/" + name})
@@ -168,10 +178,12 @@ func hostTrees() []wire.Tree {
 }
 
 // fingerprint changes when the host's files that the base copies do.
-func fingerprint(ids idMap) string {
+func fingerprint(ids idMap) string { return fingerprintOf(ids, append(etcFiles, topLevelPaths()...)) }
+
+func fingerprintOf(ids idMap, files []string) string {
 	h := sha256.New()
 	fmt.Fprintln(h, baseVersion, ids)
-	for _, name := range append(etcFiles, topLevelPaths()...) {
+	for _, name := range files {
 		path := filepath.Join("/etc", name)
 		if info, err := os.Lstat(path); err == nil {
 			fmt.Fprintln(h, name, info.ModTime().UnixNano(), info.Size(), info.Mode())
@@ -188,9 +200,12 @@ func topLevelPaths() []string {
 	return paths
 }
 
-func buildBase(dir string, trees []wire.Tree, ids idMap) error {
+func buildBase(dir string, trees []wire.Tree, ids idMap, bare bool) error {
 	b := builder{dir: dir, ids: ids}
 	steps := []func() error{b.skeleton, b.links, b.etc, b.install}
+	if bare {
+		steps = []func() error{b.bareSkeleton}
+	}
 	for _, t := range trees {
 		steps = append(steps, func() error { return b.mkdir(t.Name, 0o755) })
 	}
@@ -199,10 +214,11 @@ func buildBase(dir string, trees []wire.Tree, ids idMap) error {
 			return err
 		}
 	}
-	if err := b.giveAll(); err != nil {
+	if err := b.giveAll(bare); err != nil {
 		return err
 	}
-	return os.Chmod(dir, 0o755)
+	now := time.Now()
+	return errors.Join(os.Chmod(dir, 0o755), os.Chtimes(dir, now, now))
 }
 
 type builder struct {
@@ -266,6 +282,9 @@ func (b builder) etc() error {
 	}
 	for name, content := range etcOwn {
 		path := filepath.Join(b.dir, "root/etc", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 			return err
 		}
@@ -375,8 +394,11 @@ func throughLink(name string) bool {
 }
 
 // giveAll makes the sandboxes' root the owner of everything.
-func (b builder) giveAll() error {
-	if !b.ids.ranged() {
+func (b builder) giveAll(bare bool) error {
+	if b.ids.helped() && !bare {
+		return b.ids.insideMap(context.Background(), filepath.Join(b.dir, "root/home/user"), guest.GiveName)
+	}
+	if !b.ids.shifted() {
 		return nil
 	}
 	err := filepath.WalkDir(b.dir, func(path string, _ fs.DirEntry, err error) error {
@@ -389,7 +411,7 @@ func (b builder) giveAll() error {
 		return err
 	}
 	for _, d := range rootDirs {
-		if d.user {
+		if d.user && !bare {
 			err = os.Lchown(filepath.Join(b.dir, "root", d.path), b.ids.uid+1000, b.ids.gid+1000)
 		}
 	}

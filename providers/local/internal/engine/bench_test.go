@@ -3,10 +3,13 @@
 package engine
 
 import (
+	"errors"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -34,6 +37,7 @@ func BenchmarkExec(b *testing.B) {
 // BenchmarkPairs reports medians and minima in milliseconds.
 func BenchmarkPairs(b *testing.B) {
 	b.Run("Start", func(b *testing.B) { pairs(b, floorStart(b), ourStart(b)) })
+	b.Run("Start100", func(b *testing.B) { pairs(b, atOnce(100, floorStart(b)), atOnce(100, ourStart(b))) })
 	b.Run("Exec", func(b *testing.B) { pairs(b, floorExec, ourExec(b, newBox(b))) })
 }
 
@@ -108,28 +112,52 @@ func pairs(b *testing.B, floor, ours sample) {
 
 func nothing() error { return nil }
 
-func floorStart(b *testing.B) sample {
-	f := newFloor(b)
-	parent, n := b.TempDir(), 0
-	return func() (func() error, error) {
-		dir := filepath.Join(parent, itoa(n))
-		n++
-		return func() error { return f.remove(dir) }, f.run(dir)
-	}
+// A starter starts a sandbox in a directory. Any number can start at once.
+type starter struct {
+	parent string
+	count  atomic.Int64
+	start  func(dir string) error
+	remove func(dir string) error
 }
 
-// ourStart is a start and the first command.
+func (s *starter) sample() (func() error, error) {
+	dir := filepath.Join(s.parent, strconv.FormatInt(s.count.Add(1), 10))
+	return func() error { return s.remove(dir) }, s.start(dir)
+}
+
+func floorStart(b *testing.B) sample {
+	f := newFloor(b)
+	return (&starter{parent: b.TempDir(), start: f.run, remove: f.remove}).sample
+}
+
+// ourStart is starts and their first commands.
 func ourStart(b *testing.B) sample {
 	newBox(b)
-	parent, n := b.TempDir(), 0
-	return func() (func() error, error) {
-		dir := filepath.Join(parent, itoa(n))
-		n++
+	return (&starter{parent: b.TempDir(), start: func(dir string) error {
 		box, err := Start(b.Context(), Spec{Dir: dir, StateDir: sharedState(b)})
 		if err == nil {
 			_, err = box.Exec(b.Context(), Command{Argv: []string{"/usr/bin/true"}})
 		}
-		return func() error { return Destroy(b.Context(), dir) }, err
+		return err
+	}, remove: func(dir string) error { return Destroy(b.Context(), dir) }}).sample
+}
+
+// atOnce takes n samples at once as one.
+func atOnce(n int, s sample) sample {
+	return func() (func() error, error) {
+		errs, tidies := make([]error, n), make([]func() error, n)
+		var all sync.WaitGroup
+		for i := range n {
+			all.Go(func() { tidies[i], errs[i] = s() })
+		}
+		all.Wait()
+		return func() error {
+			var errs []error
+			for _, tidy := range tidies {
+				errs = append(errs, tidy())
+			}
+			return errors.Join(errs...)
+		}, errors.Join(errs...)
 	}
 }
 

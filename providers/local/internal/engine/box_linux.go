@@ -19,7 +19,10 @@ import (
 
 // A Box is a sandbox. It holds no resources, and may be used by many
 // goroutines at once: each operation is a connection of its own.
-type Box struct{ dir string }
+type Box struct {
+	dir    string
+	gvisor bool // its init's socket is elsewhere
+}
 
 // Open returns the running sandbox of a directory. It fails with ErrGone if
 // none is running there.
@@ -49,7 +52,10 @@ func (b *Box) Ping(ctx context.Context) error {
 func (b *Box) Shutdown(ctx context.Context) error {
 	err := endInit(ctx, b.dir)
 	sweep()
-	return err
+	if err != nil {
+		return err
+	}
+	return b.Release()
 }
 
 // Freeze stops all processes of the sandbox until Thaw. Operations that would
@@ -131,6 +137,9 @@ func (b *Box) call(ctx context.Context, r *wire.Request) (*call, error) {
 }
 
 func (b *Box) dial(ctx context.Context) (wire.Conn, error) {
+	if b.gvisor {
+		return b.dialGVisor(ctx)
+	}
 	path := filepath.Join(b.dir, socketName)
 	for {
 		var conn *net.UnixConn
@@ -210,7 +219,9 @@ func (c *call) failed(err error) error {
 
 var sentinels = map[string]error{
 	wire.CodeDir: ErrDir, wire.CodeNotFound: ErrNotFound, wire.CodeNotExec: ErrNotExecutable,
-	wire.CodeUser: ErrUser, wire.CodeNoProcess: ErrNoProcess, wire.CodeLimit: ErrLimit, wire.CodeVersion: ErrVersion,
+	wire.CodeUser: ErrUser, wire.CodeUnmapped: ErrUnmapped, wire.CodeNoProcess: ErrNoProcess, wire.CodeLimit: ErrLimit,
+	wire.CodeVersion: ErrVersion, wire.CodeOver: ErrGone,
+	wire.CodeNoShell: ErrNoShell, wire.CodeLost: ErrLost,
 }
 
 func typedError(f wire.Fault) error {

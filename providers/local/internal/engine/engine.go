@@ -14,6 +14,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"syscall"
 	"time"
 )
 
@@ -79,12 +80,15 @@ type Spec struct {
 	Limits  Limits  // what the sandbox may use
 	Network Network // what it may reach
 	Mounts  []Mount // directories of the host that it sees
+	GVisor  GVisor  // the kernel that it has
 }
 
 // A Report tells how well this system isolates.
 type Report struct {
 	// Users reports that the sandbox has users beside root.
 	Users bool
+	// UserIDs is how many user IDs it has.
+	UserIDs int
 	// HostRootMapped is always false; it is here to be printed and checked.
 	HostRootMapped bool
 	// IDMapped reports that the host's /usr belongs to root inside, and so
@@ -106,9 +110,16 @@ type Command struct {
 	Stdout io.Writer // nil means discarded
 	Stderr io.Writer
 
+	// Signals are sent to a command of Exec as they come; it takes none on a
+	// machine without isolation.
+	Signals <-chan syscall.Signal
+
 	// KeepStdin gives a background process a standard input that
 	// WriteStdin writes to.
 	KeepStdin bool
+	// MaxOutput is how many bytes a command in the foreground may print, on
+	// both outputs together, before it is killed; 0 is any number.
+	MaxOutput int64
 	// Terminal gives a background process a terminal of that size.
 	Terminal *Size
 }
@@ -120,7 +131,8 @@ type Exit struct {
 	Duration time.Duration
 	User     time.Duration // CPU time, with children that were waited for
 	System   time.Duration
-	MaxRSS   int64 // bytes
+	MaxRSS   int64  // bytes
+	Limit    string // for which it was killed, if it was
 }
 
 // A Process describes a background process.

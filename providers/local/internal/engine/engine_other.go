@@ -34,8 +34,31 @@ func Destroy(context.Context, string) error { return errSystem }
 // Probe fails: there are no sandboxes on this system.
 func Probe(context.Context, string) (Report, error) { return Report{}, errSystem }
 
+// StartRestricted fails: there are no sandboxes on this system.
+func StartRestricted(context.Context, Spec) (*Box, error) { return nil, errLandlock }
+
+var errLandlock = &UnavailableError{Facility: "Landlock (this is " + runtime.GOOS + ")"}
+
+// CanRestrict fails: there are no sandboxes on this system.
+func CanRestrict() (Restriction, error) { return Restriction{}, errLandlock }
+
+// ProbeRestricted fails: there are no sandboxes on this system.
+func ProbeRestricted(context.Context, string) error { return errLandlock }
+
+// CopyRestricted fails: there are no sandboxes on this system.
+func CopyRestricted(context.Context, string, string) error { return errLandlock }
+
+// SnapshotRestricted fails: there are no sandboxes on this system.
+func (b *Box) SnapshotRestricted(context.Context, string) error { return errLandlock }
+
 // CopyLayer fails: there are no sandboxes on this system.
 func CopyLayer(context.Context, string, string) error { return errSystem }
+
+// MakeVolume fails: there are no sandboxes on this system.
+func MakeVolume(string) error { return errSystem }
+
+// MakeDisk fails: there are no sandboxes on this system.
+func MakeDisk(context.Context, string, int) error { return errSystem }
 
 // RemoveLayer fails: there are no sandboxes on this system.
 func RemoveLayer(string) error { return errSystem }
@@ -66,6 +89,8 @@ func (b *Box) Rename(context.Context, string, string) error           { return e
 func (b *Box) TarOut(context.Context, string, io.Writer) error        { return errSystem }
 func (b *Box) TarIn(context.Context, string, io.Reader) error         { return errSystem }
 
+func (b *Box) SetNetwork(context.Context, Network) error { return errSystem }
+
 func (b *Box) Dial(context.Context, string, string) (net.Conn, error) { return nil, errSystem }
 
 func (b *Box) WriteStdin(context.Context, string, io.Reader, bool) error { return errSystem }
@@ -88,20 +113,39 @@ func (b *Box) ReadDir(context.Context, string) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) { yield(Entry{}, errSystem) }
 }
 
+func (b *Box) OpenShell(context.Context, string, string) (string, error) { return "", errSystem }
+func (b *Box) CloseShell(context.Context, string) error                  { return errSystem }
+
+func (b *Box) ExecInShell(context.Context, string, string, Command) (Exit, error) {
+	return Exit{}, errSystem
+}
+
 func (b *Box) Terminal(context.Context, Command, Size) (*Terminal, error) { return nil, errSystem }
+
+func (b *Box) Own(context.Context, string, string) error { return errSystem }
+
+func (b *Box) Watch(context.Context, string) (*Watch, error) { return nil, errSystem }
+
+// A Watch tells what happens to files.
+type Watch struct{}
+
+func (w *Watch) Next() (FileEvent, error) { return FileEvent{}, errSystem }
+func (w *Watch) Close() error             { return errSystem }
 
 // A FileWriter replaces a file.
 type FileWriter struct{}
 
-func (w *FileWriter) Write([]byte) (int, error) { return 0, errSystem }
-func (w *FileWriter) Commit() error             { return errSystem }
-func (w *FileWriter) Close() error              { return errSystem }
+func (w *FileWriter) Write([]byte) (int, error)          { return 0, errSystem }
+func (w *FileWriter) WriteAt([]byte, int64) (int, error) { return 0, errSystem }
+func (w *FileWriter) Commit() error                      { return errSystem }
+func (w *FileWriter) Close() error                       { return errSystem }
 
 // A Terminal is a command on a terminal of its own.
 type Terminal struct{}
 
-func (t *Terminal) Read([]byte) (int, error)  { return 0, errSystem }
-func (t *Terminal) Write([]byte) (int, error) { return 0, errSystem }
-func (t *Terminal) Resize(Size) error         { return errSystem }
-func (t *Terminal) Wait() (Exit, error)       { return Exit{}, errSystem }
-func (t *Terminal) Close() error              { return errSystem }
+func (t *Terminal) Read([]byte) (int, error)    { return 0, errSystem }
+func (t *Terminal) Write([]byte) (int, error)   { return 0, errSystem }
+func (t *Terminal) Resize(Size) error           { return errSystem }
+func (t *Terminal) Signal(syscall.Signal) error { return errSystem }
+func (t *Terminal) Wait() (Exit, error)         { return Exit{}, errSystem }
+func (t *Terminal) Close() error                { return errSystem }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,9 @@ const (
 	drainQuiet = 50 * time.Millisecond
 	// drainMax bounds that for a background process that never pauses.
 	drainMax = 2 * time.Second
+	// startGrace is how long init may take to answer that a command runs whose
+	// context has ended.
+	startGrace = time.Second
 )
 
 // Exec runs a command to its end. A command that ran is no error, whatever
@@ -30,24 +34,45 @@ const (
 // for. If cmd.Stdout and cmd.Stderr are the same, it is written to by one
 // goroutine at a time.
 func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
-
 	c, files, err := b.begin(ctx, cmd)
 	if err != nil {
 		return Exit{}, err
 	}
 	defer c.close()
-	r := run{call: c}
+	r := run{call: c, budget: budget{limit: cmd.MaxOutput}}
 	defer func() { wire.CloseAll(files) }()
 	if cmd.Stdin != nil {
+		defer stopFeeding(files[0])
 		r.feed(files[0], cmd.Stdin)
 		files = files[1:]
 	}
 	stdout, stderr := outputs(cmd)
 	r.pump(files[0], stdout, &r.owed[0])
 	r.pump(files[1], stderr, &r.owed[1])
+	ended := r.relay(cmd.Signals)
 	exit, err := r.wait(ctx)
+	ended()
 	r.drain(files)
-	return exit, errors.Join(err, r.writeErr)
+	return r.budget.judge(exit), errors.Join(err, r.writeErr)
+}
+
+// relay sends the command signals until the returned function is called.
+func (r *run) relay(signals <-chan syscall.Signal) (stop func()) {
+	if signals == nil {
+		return func() {}
+	}
+	ended := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case sig := <-signals:
+				_ = r.call.Send(&wire.Request{Op: wire.OpSignal, Signal: int(sig)})
+			case <-ended:
+				return
+			}
+		}
+	}()
+	return func() { close(ended) }
 }
 
 // outputs returns the command's writers. If they are the same, its writes
@@ -90,6 +115,14 @@ func (b *Box) begin(ctx context.Context, cmd Command) (*call, []*os.File, error)
 	if err != nil {
 		return nil, nil, err
 	}
+	if !c.stop() {
+		c.close()
+		return nil, nil, context.Cause(ctx)
+	}
+	// Now that init has the request, the command may run and print before the
+	// reply is read here: if ctx ends in between, the output so far is wanted.
+	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Now().Add(startGrace)) })
+	defer stop()
 	files, err := c.replyFiles(want)
 	if err != nil {
 		c.close()
@@ -115,6 +148,7 @@ func (s Size) wire() wire.Size {
 // A run is a command under way.
 type run struct {
 	call     *call
+	budget   budget
 	pumps    sync.WaitGroup
 	exited   atomic.Int64 // when, in Unix nanoseconds
 	owed     [2]atomic.Int64
@@ -129,6 +163,10 @@ func (r *run) feed(w *os.File, in io.Reader) {
 		_, _ = io.Copy(w, in)
 	}()
 }
+
+// stopFeeding ends a write that waits for a process which the command has left
+// behind: nobody else will end it.
+func stopFeeding(w *os.File) { _ = w.SetWriteDeadline(time.Unix(1, 0)) }
 
 // buffers are those of pumps.
 var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
@@ -153,7 +191,7 @@ func (r *run) pump(f *os.File, w io.Writer, owed *atomic.Int64) {
 				n, err = readNow(f, buffer[:])
 			}
 			if n > 0 {
-				w = r.write(w, buffer[:n])
+				w = r.write(w, buffer[:r.budget.take(n, r.call)])
 			}
 			if after {
 				owed.Add(-int64(n))
@@ -263,7 +301,7 @@ func pending(f *os.File) (n int64) {
 
 func exitOf(e wire.Exit) Exit {
 	exit := Exit{
-		Code: e.Code, Signal: e.Signal, MaxRSS: e.MaxRSS,
+		Code: e.Code, Signal: e.Signal, MaxRSS: e.MaxRSS, Limit: e.Limit,
 		Duration: time.Duration(e.Duration), User: time.Duration(e.User), System: time.Duration(e.System),
 	}
 	if e.Signal != 0 {
@@ -281,6 +319,8 @@ type Terminal struct {
 	done chan struct{}
 	exit Exit
 	err  error
+
+	budget budget
 }
 
 // lateMax is more than the kernel keeps of what is printed on a terminal.
@@ -294,7 +334,7 @@ func (b *Box) Terminal(ctx context.Context, cmd Command, size Size) (*Terminal, 
 	if err != nil {
 		return nil, err
 	}
-	t := &Terminal{call: c, file: files[0], done: make(chan struct{})}
+	t := &Terminal{call: c, file: files[0], done: make(chan struct{}), budget: budget{limit: cmd.MaxOutput}}
 	go func() {
 		defer close(t.done)
 		t.exit, t.err = (&run{call: c}).wait(ctx)
@@ -311,6 +351,7 @@ func (t *Terminal) Read(p []byte) (int, error) {
 		n, err = readNow(t.file, p) // what was printed before the end
 		t.late += n
 	}
+	n = t.budget.take(n, t.call)
 	if err != nil && !errors.Is(err, os.ErrClosed) {
 		err = io.EOF // EIO: nothing has the terminal open
 	}
@@ -325,10 +366,15 @@ func (t *Terminal) Resize(size Size) error {
 	return t.call.Send(&wire.Request{Op: wire.OpResize, Size: size.wire()})
 }
 
+// Signal sends the command's process group a signal.
+func (t *Terminal) Signal(sig syscall.Signal) error {
+	return t.call.Send(&wire.Request{Op: wire.OpSignal, Signal: int(sig)})
+}
+
 // Wait returns when the command has ended.
 func (t *Terminal) Wait() (Exit, error) {
 	<-t.done
-	return t.exit, t.err
+	return t.budget.judge(t.exit), t.err
 }
 
 // Close kills what still runs on the terminal and gives it back.

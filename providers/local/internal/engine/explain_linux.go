@@ -2,10 +2,14 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/computekit/compute/providers/local/internal/guest"
 	"github.com/computekit/compute/providers/local/internal/wire"
@@ -45,10 +49,14 @@ func explainSetup(f wire.Fault) error {
 	err := remoteError(f)
 	refused := f.Errno == int(syscall.EPERM) || f.Errno == int(syscall.EACCES)
 	switch {
+	case f.Code == wire.CodeMount:
+		return fmt.Errorf("%w: %w", ErrMount, err)
 	case refused && sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
 		return unavailable("user namespaces are restricted (kernel.apparmor_restrict_unprivileged_userns=1)", err)
 	case refused && strings.Contains(f.Text, guest.ErrMountProc):
 		return unavailable("mounting proc in a user namespace is not permitted (masked /proc)", err)
+	case strings.HasPrefix(f.Text, guest.StartGVisor):
+		return err // which may have a passing reason
 	case strings.Contains(f.Text, "overlay"):
 		return unavailable("mounting an overlay in a user namespace is not possible", err)
 	}
@@ -86,5 +94,21 @@ func remoteError(f wire.Fault) error {
 	if f.Errno < 0 || f.Errno > 4095 {
 		f.Errno = 0
 	}
-	return &faultError{text: f.Text, errno: syscall.Errno(f.Errno)}
+	return &faultError{text: printable(f.Text), errno: syscall.Errno(f.Errno)}
+}
+
+// maxText bounds the text of an error that came from a sandbox.
+const maxText = 4 << 10
+
+// printable makes a text fit for a line of a log: names in it may be those of
+// a hostile program's files.
+func printable(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText] + "..."
+	}
+	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) < 0 {
+		return s
+	}
+	quoted := strconv.Quote(s)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }

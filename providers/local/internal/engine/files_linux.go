@@ -88,6 +88,14 @@ func (w *FileWriter) Write(p []byte) (int, error) {
 	return w.file.Write(p)
 }
 
+// WriteAt writes at an offset of the new file.
+func (w *FileWriter) WriteAt(p []byte, offset int64) (int, error) {
+	if w.call.ctx.Err() != nil {
+		return 0, context.Cause(w.call.ctx)
+	}
+	return w.file.WriteAt(p, offset)
+}
+
 // Commit puts the new file in its place and closes the writer.
 func (w *FileWriter) Commit() error {
 	defer w.Close()
@@ -101,9 +109,15 @@ func (w *FileWriter) Commit() error {
 	return pathError("write", w.name, err)
 }
 
-// Close gives up, unless Commit was called.
+// Close gives up, unless Commit was called. When it returns, nothing is left of
+// the new file, unless init takes long.
 func (w *FileWriter) Close() error {
 	_ = w.file.Close()
+	w.call.release()
+	if w.call.CloseWrite() == nil {
+		_ = w.call.SetReadDeadline(time.Now().Add(time.Second))
+		_, _ = w.call.Read(make([]byte, 1)) // until init has closed its end, too
+	}
 	w.call.close()
 	return nil
 }

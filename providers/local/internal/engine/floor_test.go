@@ -52,7 +52,7 @@ func newFloor(tb testing.TB) *floor {
 	f := &floor{}
 	var errs [4]error
 	f.ids, errs[0] = currentMap()
-	f.base, errs[1] = ensureBase(sharedState(tb), f.ids)
+	f.base, errs[1] = ensureBase(sharedState(tb), f.ids, false)
 	f.self, errs[2] = self()
 	f.null, errs[3] = os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	for _, err := range errs {

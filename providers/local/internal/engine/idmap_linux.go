@@ -19,6 +19,7 @@ const (
 type idMap struct {
 	uid, gid int // of root inside
 	size     int
+	sub      sub // what others than root are, if newuidmap makes the map
 }
 
 func (m idMap) ranged() bool { return m.size > 1 }
@@ -27,21 +28,21 @@ func (m idMap) ranged() bool { return m.size > 1 }
 // without the host's root, else only its own ID.
 func currentMap() (idMap, error) {
 	if os.Geteuid() != 0 {
-		return idMap{os.Geteuid(), os.Getegid(), 1}, nil
+		return userMap(), nil
 	}
 	first, count, err := ownRange()
 	switch {
 	case err != nil:
 		return idMap{}, err
 	case first <= rangeBase && first+count >= rangeBase+rangeSize:
-		return idMap{rangeBase, rangeBase, rangeSize}, nil
+		return idMap{uid: rangeBase, gid: rangeBase, size: rangeSize}, nil
 	case count >= 2*rangeSize: // root of a container with users to spare
 		base := int(first + count - rangeSize)
-		return idMap{base, base, rangeSize}, nil
+		return idMap{uid: base, gid: base, size: rangeSize}, nil
 	case count > 1:
 		return idMap{}, &UnavailableError{Facility: fmt.Sprintf("this root user has only %d user IDs, %d are needed", count, 2*rangeSize)}
 	}
-	return idMap{0, 0, 1}, nil // root of a user namespace of one: not the host's
+	return idMap{size: 1}, nil // root of a user namespace of one: not the host's
 }
 
 // ownRange returns the last range of IDs that exist in this process's own
@@ -59,6 +60,9 @@ func ownRange() (first, count int64, err error) {
 
 // attributes are those of a process that is root in a new user namespace.
 func (m idMap) attributes(flags uintptr) *syscall.SysProcAttr {
+	if m.helped() {
+		return helpedAttributes(flags)
+	}
 	mapping := func(host int) []syscall.SysProcIDMap {
 		return []syscall.SysProcIDMap{{ContainerID: 0, HostID: host, Size: m.size}}
 	}
@@ -74,7 +78,7 @@ func (m idMap) attributes(flags uintptr) *syscall.SysProcAttr {
 
 // give makes root inside the owner of a file.
 func (m idMap) give(path string) error {
-	if !m.ranged() {
+	if !m.shifted() {
 		return nil
 	}
 	return os.Lchown(path, m.uid, m.gid)

@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/computekit/compute/providers/local/internal/guest"
-	"github.com/computekit/compute/providers/local/internal/tree"
 )
 
 // CopyLayer copies what a sandbox has written (see Box.Upper) into a new
@@ -26,6 +27,9 @@ func CopyLayer(ctx context.Context, upper, layer string) error {
 		return err
 	}
 	ids, err := currentMap()
+	if err == nil {
+		err = ids.fits(upper)
+	}
 	if err != nil {
 		return err
 	}
@@ -37,7 +41,7 @@ func CopyLayer(ctx context.Context, upper, layer string) error {
 		err = copyInside(ctx, upper, layer, ids)
 	}
 	if err != nil {
-		return errors.Join(err, tree.RemovePath(filepath.Dir(layer), filepath.Base(layer)))
+		return errors.Join(err, removeTree(layer))
 	}
 	return nil
 }
@@ -47,7 +51,7 @@ func copyInside(ctx context.Context, upper, layer string, ids idMap) error {
 	if err != nil {
 		return err
 	}
-	src, err := os.OpenFile(upper, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	src, err := openUpper(upper)
 	if err != nil {
 		return err
 	}
@@ -61,27 +65,40 @@ func copyInside(ctx context.Context, upper, layer string, ids idMap) error {
 }
 
 func runCopy(ctx context.Context, program string, src, dst *os.File, ids idMap) error {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	return runHelper(ctx, program, []string{guest.CopyName}, []*os.File{src, dst}, ids.attributes(0), ids.apply)
+}
+
+// runHelper runs one of guest's helpers with some files. It waits on its input
+// until apply has done what it needs.
+func runHelper(ctx context.Context, program string, argv []string, files []*os.File, as *syscall.SysProcAttr, apply func(pid int) error) error {
+	stdin, release, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	defer null.Close()
+	defer release.Close()
 	messages, stderr, err := os.Pipe()
 	if err != nil {
+		_ = stdin.Close()
 		return err
 	}
 	defer messages.Close()
-	p, err := os.StartProcess(program, []string{guest.CopyName}, &os.ProcAttr{
-		Dir: "/", Env: []string{}, Files: []*os.File{null, null, stderr, src, dst}, Sys: ids.attributes(0),
+	p, err := os.StartProcess(program, argv, &os.ProcAttr{
+		Dir: "/", Env: []string{}, Files: append([]*os.File{stdin, stderr, stderr}, files...), Sys: as,
 	})
-	_ = stderr.Close()
+	_, _ = stdin.Close(), stderr.Close()
 	if err != nil {
 		return explainClone(err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = p.Kill() })
 	defer stop()
+	if err := apply(p.Pid); err != nil {
+		_ = p.Kill()
+		_, _ = p.Wait()
+		return err
+	}
+	_ = release.Close()
 	var text bytes.Buffer
-	_, _ = text.ReadFrom(messages)
+	_, _ = text.ReadFrom(io.LimitReader(messages, 64<<10))
 	state, err := p.Wait()
 	switch {
 	case ctx.Err() != nil:
@@ -89,7 +106,7 @@ func runCopy(ctx context.Context, program string, src, dst *os.File, ids idMap) 
 	case err != nil:
 		return err
 	case !state.Success():
-		return fmt.Errorf("copying the sandbox's files: %s (%v)", text.String(), state)
+		return fmt.Errorf("%s: %s (%v)", argv[0], text.String(), state)
 	}
 	return nil
 }
@@ -100,5 +117,5 @@ func RemoveLayer(layer string) error {
 	if err != nil {
 		return err
 	}
-	return tree.RemovePath(filepath.Dir(layer), filepath.Base(layer))
+	return removeTree(layer)
 }

@@ -40,18 +40,23 @@ func (b *Box) process(ctx context.Context, req *wire.Request) (Process, error) {
 // Processes lists the background processes, also those that have ended, the
 // oldest first. The sandbox remembers a thousand.
 func (b *Box) Processes(ctx context.Context) ([]Process, error) {
-	const atMost = 10000
+	// Init is not trusted to stop: it answers with one process at a time, and
+	// at most 32 KiB of each one's arguments.
+	const atMost, mostBytes = 10000, 64 << 20
+	replies, size := 0, 0
 	c, err := b.call(ctx, &wire.Request{Op: wire.OpList})
 	if err != nil {
 		return nil, err
 	}
 	defer c.close()
 	var list []Process
-	for len(list) < atMost {
+	for replies < atMost && size < mostBytes && len(list) < atMost {
 		r, err := c.reply()
 		if err != nil {
 			return nil, err
 		}
+		replies++
+		size += sizeOf(r.Processes)
 		for _, p := range r.Processes {
 			list = append(list, processOf(p))
 		}
@@ -60,6 +65,18 @@ func (b *Box) Processes(ctx context.Context) ([]Process, error) {
 		}
 	}
 	return nil, wire.ErrMalformed
+}
+
+// sizeOf is about how much memory descriptions take.
+func sizeOf(ps []wire.Process) (n int) {
+	for _, p := range ps {
+		const fixed, each = 200, 16
+		n += fixed + len(p.ID) + len(p.Dir)
+		for _, a := range p.Argv {
+			n += each + len(a)
+		}
+	}
+	return n
 }
 
 func processOf(p wire.Process) Process {

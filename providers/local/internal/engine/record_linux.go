@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/computekit/compute/providers/local/internal/tree"
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
@@ -25,14 +24,19 @@ type record struct {
 	PID   int    `json:"pid"`
 	Start string `json:"start"` // field 22 of /proc/<pid>/stat
 	Boot  string `json:"boot"`
+	Base  string `json:"base,omitempty"` // the base layer's name
+	Mark  uint64 `json:"mark,omitempty"` // of the processes of an init without namespaces
 }
 
-func writeRecord(dir string, pid int) error {
+// writeRecord makes it known which process is the init of a directory. more
+// holds what is not found out here.
+func writeRecord(dir string, pid int, more record) error {
 	start, err := startTime(pid)
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(record{pid, start, sysctl("kernel/random/boot_id")})
+	more.PID, more.Start, more.Boot = pid, start, sysctl("kernel/random/boot_id")
+	data, err := json.Marshal(more)
 	if err != nil {
 		return err
 	}
@@ -99,10 +103,13 @@ func Destroy(ctx context.Context, dir string) error {
 		return err
 	}
 	sweep()
+	if err := removeGroups(dir); err != nil {
+		return err
+	}
 	return removeDir(dir)
 }
 
-func removeDir(dir string) error { return tree.RemovePath(filepath.Dir(dir), filepath.Base(dir)) }
+func removeDir(dir string) error { return removeTree(dir) }
 
 func looksOurs(dir string) error {
 	entries, err := os.ReadDir(dir)
@@ -111,8 +118,11 @@ func looksOurs(dir string) error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case fsName, socketName, recordName, recordName + ".new":
+		case fsName, socketName, recordName, recordName + ".new", egressName:
 		default:
+			if ours(e.Name()) {
+				continue
+			}
 			return fmt.Errorf("%s is not the directory of a sandbox: it holds %q", dir, e.Name())
 		}
 	}
@@ -124,6 +134,9 @@ func endInit(ctx context.Context, dir string) error {
 	r, err := readRecord(dir)
 	if err != nil {
 		return nil // there was none yet: an init without a record never stays
+	}
+	if r.Mark != 0 {
+		return r.endMarked(ctx, dir)
 	}
 	fd, err := r.pidfd()
 	if errors.Is(err, ErrGone) {

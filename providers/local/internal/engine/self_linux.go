@@ -39,8 +39,13 @@ func sealedCopy(path string) (int, error) {
 	if err := fill(fd, src); err != nil {
 		return -1, err
 	}
-	// Nobody inside needs to read the program that runs as init.
-	if err := unix.Fchmod(fd, 0o111); err != nil {
+	// Nobody inside needs to read the program that runs as init. But newuidmap
+	// serves processes only whose programs their user may read.
+	mode := uint32(0o111)
+	if os.Geteuid() != 0 {
+		mode = 0o555
+	}
+	if err := unix.Fchmod(fd, mode); err != nil {
 		return -1, err
 	}
 	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ const (
 	fsName     = "fs"
 	socketName = "sock"
 	recordName = "init"
+	upperName  = "upper" // below fsName
 )
 
 const (
@@ -38,6 +40,14 @@ const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | un
 // is left of it. What this system lacks is an error that matches
 // errors.ErrUnsupported and names it.
 func Start(ctx context.Context, spec Spec) (*Box, error) {
+	b, err := start(ctx, spec)
+	if unmapped(err) {
+		return start(ctx, spec)
+	}
+	return b, err
+}
+
+func start(ctx context.Context, spec Spec) (*Box, error) {
 	ids, err := currentMap()
 	if err != nil {
 		return nil, err
@@ -45,9 +55,14 @@ func Start(ctx context.Context, spec Spec) (*Box, error) {
 	if spec, err = spec.resolve(); err != nil {
 		return nil, err
 	}
+	for _, layer := range spec.Layers {
+		if err := ids.fits(layer); err != nil {
+			return nil, err
+		}
+	}
 	sweep()
 	l := launcher{spec: spec, ids: ids}
-	if err := l.launch(ctx); err != nil {
+	if err := withNetwork(ctx, &l); err != nil {
 		return nil, errors.Join(err, l.undo())
 	}
 	return &Box{dir: spec.Dir}, nil
@@ -76,11 +91,17 @@ func (s Spec) resolve() (Spec, error) {
 		}
 	}
 	s.Layers = layers
+	if s.Mounts, err = absoluteMounts(s.Mounts); err != nil {
+		return s, err
+	}
 	if s.Hostname == "" {
 		s.Hostname = defaultHostname
 	}
 	if len(s.Hostname) > 64 || strings.ContainsAny(s.Hostname, "\x00\n /") {
 		return s, fmt.Errorf("hostname %q is not one", s.Hostname)
+	}
+	if s.Limits.Processes > 0 {
+		s.MaxProcesses = s.Limits.Processes + initThreads
 	}
 	if s.MaxProcesses <= 0 {
 		s.MaxProcesses = defaultMaxProcesses
@@ -96,6 +117,8 @@ type launcher struct {
 	made     bool // the directory is ours
 	listener *os.File
 	proc     *os.Process
+	limits   limits
+	image    *os.File // the mount of the sandbox's own file system, if it has one
 }
 
 // launch has init come up while it prepares what init will need: each takes
@@ -118,15 +141,21 @@ func (l *launcher) launch(ctx context.Context) error {
 	})
 	err = l.prepare()
 	forking.Wait()
+	defer l.limits.close()
+	if l.image != nil {
+		defer l.image.Close()
+	}
 	if l.listener != nil {
 		defer l.listener.Close()
 	}
 	if err := cmp.Or(forked, err); err != nil {
 		return err
 	}
+	l.limits.protect(l.proc.Pid)
+	joined := l.limits.join(l.proc.Pid)
 	stop := context.AfterFunc(ctx, func() { _ = ours.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if err := l.converse(ours); err != nil {
+	if err := l.converse(ours, joined); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -138,24 +167,33 @@ func (l *launcher) launch(ctx context.Context) error {
 
 // prepare makes the sandbox's directory and what is in it.
 func (l *launcher) prepare() (err error) {
-	if l.base, err = ensureBase(l.spec.StateDir, l.ids); err != nil {
+	if l.base, err = ensureBase(l.spec.StateDir, l.ids, l.spec.Base.Bare); err != nil {
 		return err
+	}
+	if l.spec.GVisor.Restore {
+		return l.prepareRestore()
 	}
 	if err := os.Mkdir(l.spec.Dir, 0o700); err != nil {
 		return err
 	}
 	l.made = true
+	l.prepareImage()
 	if err := l.makeDirs(); err != nil {
 		return err
 	}
-	l.listener, err = listen(filepath.Join(l.spec.Dir, socketName))
-	return err
+	if err := l.makeGVisor(); err != nil {
+		return err
+	}
+	if l.listener, err = listen(filepath.Join(l.spec.Dir, socketName)); err != nil {
+		return err
+	}
+	return l.prepareLimits()
 }
 
 // makeDirs makes an upper and a work directory for each overlay.
 func (l *launcher) makeDirs() error {
-	root := filepath.Join(l.spec.Dir, fsName)
-	dirs := []string{root, root + "/upper", root + "/work"}
+	root := l.root()
+	dirs := []string{filepath.Join(l.spec.Dir, fsName), root + "/" + upperName, root + "/work"}
 	for _, t := range l.base.trees {
 		dirs = append(dirs, root+"/upper/"+t.Name, root+"/work/"+t.Name)
 	}
@@ -170,7 +208,7 @@ func (l *launcher) makeDirs() error {
 			return err
 		}
 	}
-	return nil
+	return l.ids.mark(filepath.Join(root, "upper"))
 }
 
 func (l *launcher) fork(program string, control *os.File) error {
@@ -189,27 +227,43 @@ func (l *launcher) fork(program string, control *os.File) error {
 	if err != nil {
 		return explainClone(err)
 	}
-	return nil
+	return l.ids.apply(l.proc.Pid)
 }
 
 // converse tells init what to become, hears that it has, and lets it stay.
 // Until then init ends with this program, so the record may come late.
-func (l *launcher) converse(control wire.Conn) error {
+func (l *launcher) converse(control wire.Conn, joined func() error) error {
+	defer joined() //nolint:errcheck // what comes before it has failed
 	config := l.config()
 	mounts, err := l.mounts(config)
 	defer closeFds(mounts)
 	if err != nil {
 		return err
 	}
-	// The listener comes first: guest.runInit expects it there.
-	files := append([]int{int(l.listener.Fd())}, mounts...)
+	volumes, err := l.volumes(config)
+	defer closeFds(volumes)
+	if err != nil {
+		return err
+	}
+	runtime, err := l.openGVisor()
+	defer closeFds(runtime)
+	if err != nil {
+		return err
+	}
+	// The listener comes first, and gVisor's program last: guest.runInit expects
+	// them there.
+	files := slices.Concat([]int{int(l.listener.Fd())}, l.limits.fds(), mounts, volumes, runtime)
 	if err := control.Send(config, files...); err != nil {
 		return explainSilence(err)
 	}
-	if err := writeRecord(l.spec.Dir, l.proc.Pid); err != nil {
+	if err := writeRecord(l.spec.Dir, l.proc.Pid, record{Base: filepath.Base(l.base.layer)}); err != nil {
 		return err
 	}
+	makeExpendable(l.proc.Pid)
 	if err := heard(control); err != nil {
+		return err
+	}
+	if err := joined(); err != nil {
 		return err
 	}
 	return control.Send(&wire.Reply{})
@@ -234,11 +288,15 @@ func (l *launcher) config() *wire.Config {
 		Box:      filepath.Join(l.spec.Dir, fsName),
 		Layers:   append([]string{l.base.layer}, l.spec.Layers...),
 		Trees:    l.base.trees,
-		Fds:      l.ids.ranged(),
+		Fds:      l.ids.shifted(),
 		Hostname: l.spec.Hostname,
 		Env:      l.spec.Env,
 		Ranged:   l.ids.ranged(),
 		MaxProcs: uint64(l.spec.MaxProcesses),
+		Base:     wire.BaseConfig{Dir: l.spec.Base.Dir},
+		Limits:   l.limitsConfig(),
+		Mounts:   l.volumeConfig(),
+		GVisor:   wire.GVisorConfig{On: l.spec.GVisor.Runsc != "", Restore: l.spec.GVisor.Restore},
 	}
 }
 
@@ -257,7 +315,7 @@ func (l *launcher) mounts(config *wire.Config) ([]int, error) {
 	own := 1 + len(config.Layers)
 	var fds []int
 	for i, path := range guest.Sources(config) {
-		fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		fd, err := l.source(i, path)
 		if err != nil {
 			return fds, &UnavailableError{Facility: "mounting " + path + " (open_tree)", Err: err}
 		}
@@ -288,6 +346,9 @@ func (l *launcher) undo() error {
 	}
 	if !l.made {
 		return nil
+	}
+	if err := removeGroups(l.spec.Dir); err != nil {
+		return err
 	}
 	return removeDir(l.spec.Dir)
 }

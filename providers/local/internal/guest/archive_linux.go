@@ -50,12 +50,18 @@ func (r *root) pack(name string, w io.Writer) error {
 	return buf.Flush()
 }
 
+// maxName bounds the names in an archive that goes out, and so how deep a tree
+// can be in it. It is more than a path can have.
+const maxName = 16 << 10
+
 func packDir(tw *tar.Writer, dir *os.File, prefix string) error {
-	names, err := dir.Readdirnames(-1)
+	if len(prefix) > maxName {
+		return fmt.Errorf("directories are nested too deep for an archive: %w", unix.ENAMETOOLONG)
+	}
+	names, err := namesIn(dir)
 	if err != nil {
 		return err
 	}
-	slices.Sort(names)
 	for _, name := range names {
 		e, err := entryOf(int(dir.Fd()), name)
 		if err == nil {
@@ -131,8 +137,8 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 func (s *server) tarIn(c wire.Conn, r *wire.Request) {
 	s.gate.enter()
 	defer s.gate.leave()
-	in := &frameReader{conn: c}
-	err := s.root.unpack(r.Path, in)
+	in := &frameReader{conn: c, room: s.limits.room}
+	err := s.root.unpack(r.Path, in, r.Follow)
 	if err == nil {
 		_, err = io.Copy(io.Discard, in) // padding after the archive
 	}
@@ -143,6 +149,7 @@ type frameReader struct {
 	conn wire.Conn
 	rest []byte
 	done bool
+	room func() error // nil if there always is
 }
 
 func (r *frameReader) Read(p []byte) (int, error) {
@@ -154,6 +161,11 @@ func (r *frameReader) Read(p []byte) (int, error) {
 		wire.CloseAll(files)
 		if err != nil {
 			return 0, unexpectedEOF(err)
+		}
+		if r.room != nil {
+			if err := r.room(); err != nil {
+				return 0, err
+			}
 		}
 		r.rest, r.done = data, kind != wire.KindData
 		if r.done {
@@ -172,7 +184,8 @@ func unexpectedEOF(err error) error {
 	return err
 }
 
-func (r *root) unpack(name string, in io.Reader) error {
+// unpack unpacks an archive; anyLinks takes symbolic links as they are.
+func (r *root) unpack(name string, in io.Reader, anyLinks bool) error {
 	if err := r.mkdirAll(name, 0o755); err != nil {
 		return err
 	}
@@ -181,7 +194,7 @@ func (r *root) unpack(name string, in io.Reader) error {
 		return err
 	}
 	defer dir.Close()
-	u := unpacker{root: int(dir.Fd())}
+	u := unpacker{root: int(dir.Fd()), anyLinks: anyLinks}
 	tr := tar.NewReader(in)
 	for range maxEntries {
 		h, err := tr.Next()
@@ -201,8 +214,9 @@ func (r *root) unpack(name string, in io.Reader) error {
 // An unpacker creates files below its root and nowhere else. No link is ever
 // followed, neither one of the archive nor one that was there.
 type unpacker struct {
-	root int
-	dirs []*tar.Header // whose modes and times are set when all is in them
+	root     int
+	anyLinks bool          // links may lead anywhere
+	dirs     []*tar.Header // whose modes and times are set when all is in them
 }
 
 var errEscapes = fmt.Errorf("leads out of the archive: %w", unix.EINVAL)
@@ -314,7 +328,8 @@ func replace(dir int, name string) error {
 // settle gives an unpacked file its owner, mode and time. An owner that is
 // not mapped here is left out.
 func settle(fd int, h *tar.Header) error {
-	if err := unix.Fchown(fd, h.Uid, h.Gid); err != nil && !errors.Is(err, unix.EINVAL) {
+	err := unix.Fchown(fd, h.Uid, h.Gid)
+	if err != nil && !errors.Is(err, unix.EINVAL) && plain == nil { // which has one user
 		return err
 	}
 	if err := unix.Fchmod(fd, uint32(h.Mode)&0o7777); err != nil {
@@ -325,7 +340,7 @@ func settle(fd int, h *tar.Header) error {
 }
 
 func (u *unpacker) symlink(dir int, base, name string, h *tar.Header) error {
-	if path.IsAbs(h.Linkname) || !localLink(path.Dir(name), h.Linkname) {
+	if !u.anyLinks && (path.IsAbs(h.Linkname) || !localLink(path.Dir(name), h.Linkname)) {
 		return errEscapes
 	}
 	if err := replace(dir, base); err != nil {

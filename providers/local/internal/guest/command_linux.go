@@ -2,9 +2,9 @@ package guest
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -13,22 +13,19 @@ import (
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
-const (
-	defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	defaultDir  = "/workspace"
-)
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// workDir is where commands run and relative names start; see makeWorkDir.
+var workDir = "/workspace"
 
 // launch starts the command of a request on the given standard files.
 func (s *server) launch(r *wire.Request, stdio [3]uintptr) (*child, error) {
 	if len(r.Argv) == 0 {
 		return nil, &opError{wire.CodeBadRequest, errors.New("no program to run")}
 	}
-	who, err := s.root.lookupUser(r.User)
+	who, err := s.lookupUser(r.User)
 	if err != nil {
-		return nil, &opError{wire.CodeUser, err}
-	}
-	if who.uid|who.gid != 0 && !s.config.Ranged {
-		return nil, &opError{wire.CodeUser, fmt.Errorf("only root exists here, not %q: %w", r.User, syscall.EINVAL)}
+		return nil, err
 	}
 	env := s.environment(r, who)
 	dir, err := s.root.workingDir(r.Dir)
@@ -46,9 +43,24 @@ func (s *server) launch(r *wire.Request, stdio [3]uintptr) (*child, error) {
 	return c, s.root.explainExec(err, program, dir, who)
 }
 
+// lookupUser returns the user that a command is to run as, if it can.
+func (s *server) lookupUser(spec string) (user, error) {
+	if plain != nil {
+		return plain.user(spec)
+	}
+	who, err := s.root.lookupUser(spec)
+	if err != nil {
+		return who, &opError{wire.CodeUser, err}
+	}
+	return who, s.exists(&who, spec)
+}
+
 func (s *server) attributes(r *wire.Request, who user) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setsid: true, Setctty: r.TTY}
-	if who.uid|who.gid != 0 || len(who.groups) > 0 {
+	if plain != nil {
+		return attr // there is nobody else to become
+	}
+	if s.config.Ranged || who.uid|who.gid != 0 || len(who.groups) > 0 {
 		attr.Credential = &syscall.Credential{
 			Uid: who.uid, Gid: who.gid, Groups: who.groups, NoSetGroups: !s.config.Ranged,
 		}
@@ -60,10 +72,13 @@ func (s *server) attributes(r *wire.Request, who user) *syscall.SysProcAttr {
 // that programs can hardly do without.
 func (s *server) environment(r *wire.Request, who user) []string {
 	env := []string{"PATH=" + defaultPath, "HOME=" + who.home, "USER=" + who.name, "LOGNAME=" + who.name, "LANG=C.UTF-8"}
+	if plain != nil {
+		env = append(env, "TMPDIR="+plain.config.Temp)
+	}
 	if r.TTY {
 		env = append(env, "TERM=xterm-256color")
 	}
-	return merge(merge(env, s.config.Env), r.Env)
+	return merge(merge(merge(env, s.gateway.environment()), s.config.Env), r.Env)
 }
 
 // merge sets over's variables in base; the last of a name wins.
@@ -100,7 +115,7 @@ func getenv(env []string, name string) string {
 // workingDir returns the directory to run in, having made sure that it is one.
 func (r *root) workingDir(dir string) (string, error) {
 	if dir == "" {
-		dir = defaultDir
+		dir = workDir
 	}
 	dir = absolute(dir)
 	fd, err := r.open(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
@@ -198,7 +213,7 @@ func (r *root) mayEnter(dir string, who user) bool {
 		return true
 	case who.uid == st.Uid:
 		return st.Mode&0o100 != 0
-	case who.gid == st.Gid:
+	case who.gid == st.Gid, slices.Contains(who.groups, st.Gid):
 		return st.Mode&0o010 != 0
 	}
 	return st.Mode&0o001 != 0

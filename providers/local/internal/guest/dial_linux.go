@@ -11,7 +11,7 @@ import (
 
 // dial connects to an address inside and passes the socket to the host.
 func (s *server) dial(c wire.Conn, r *wire.Request) {
-	conn, err := connect(r.Net, r.Path)
+	conn, err := s.connect(r.Net, r.Path)
 	if err != nil {
 		reply(c, err)
 		return
@@ -22,7 +22,7 @@ func (s *server) dial(c wire.Conn, r *wire.Request) {
 		reply(c, err)
 		return
 	}
-	_ = raw.Control(func(fd uintptr) { _ = c.Send(&wire.Reply{}, int(fd)) })
+	_ = raw.Control(func(fd uintptr) { _ = pass(c, &wire.Reply{}, int(fd)) })
 }
 
 func connect(network, address string) (net.Conn, error) {

@@ -9,8 +9,25 @@ package guest
 
 // First arguments by which a program becomes something else than itself.
 const (
-	InitName = "compute-init" // the init of a sandbox
-	CopyName = "compute-copy" // copies a tree inside a user namespace
+	InitName   = "compute-init"   // the init of a sandbox
+	CopyName   = "compute-copy"   // copies a tree inside a user namespace
+	TreeName   = "compute-tree"   // does other things with trees there
+	RemoveName = "compute-remove" // removes a tree inside a user namespace
+	GiveName   = "compute-give"   // gives a directory to the user "user" inside one
+
+	LandlockName = "compute-landlock" // an init that has no namespaces
+)
+
+// LayersName is the directory of an archive that holds layers.
+const LayersName = "layers"
+
+// What a tree process can be told to do.
+const (
+	TreeUnpackImage = "unpack-image" // an archive from standard input, into a directory
+	TreeUnpack      = "unpack"       // one of what TreePack makes
+	TreePack        = "pack"         // directories to standard output
+	TreeMerge       = "merge"        // into the first directory copies of the others, each over the one before
+	TreeFold        = "fold"         // the same, but moves
 )
 
 // ControlFd is what a fresh init inherits beside standard input and output:

@@ -27,7 +27,7 @@ func (s *server) exec(c wire.Conn, r *wire.Request) {
 		return
 	}
 	defer ch.mark.close()
-	if c.Send(&wire.Reply{PID: ch.pid}, io.hostFds()...) != nil {
+	if !pass(c, &wire.Reply{PID: ch.pid}, io.hostFds()...) {
 		_ = killTree(ch.mark.inode)
 		return
 	}
@@ -89,6 +89,7 @@ func exitOf(ch *child) wire.Exit {
 		User:     ch.rusage.Utime.Nano(),
 		System:   ch.rusage.Stime.Nano(),
 		MaxRSS:   ch.rusage.Maxrss << 10,
+		Limit:    ch.bounds.verdict(ch.status),
 	}
 	if ch.status.Signaled() {
 		e.Signal = int(ch.status.Signal())

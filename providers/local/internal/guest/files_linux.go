@@ -3,6 +3,8 @@ package guest
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -29,7 +31,7 @@ func (s *server) read(c wire.Conn, r *wire.Request) {
 		reply(c, err)
 		return
 	}
-	_ = c.Send(&wire.Reply{Entries: []wire.Entry{e}}, rawFd(f))
+	_ = pass(c, &wire.Reply{Entries: []wire.Entry{e}}, rawFd(f))
 }
 
 // write gives the host a new file to fill, and puts it in the place of the
@@ -43,7 +45,7 @@ func (s *server) write(c wire.Conn, r *wire.Request) {
 		return
 	}
 	defer w.close()
-	if c.Send(&wire.Reply{}, rawFd(w.file)) != nil {
+	if !pass(c, &wire.Reply{}, rawFd(w.file)) {
 		return
 	}
 	var commit wire.Request
@@ -54,6 +56,10 @@ func (s *server) write(c wire.Conn, r *wire.Request) {
 	}
 	s.gate.enter()
 	defer s.gate.leave()
+	if err := s.limits.fits(w.file); err != nil {
+		reply(c, &os.PathError{Op: "write", Path: r.Path, Err: err})
+		return
+	}
 	reply(c, w.commit(commit.Mode))
 }
 
@@ -99,7 +105,7 @@ func (r *root) create(name string) (*newFile, error) {
 }
 
 func (w *newFile) open() error {
-	w.temp = ".compute-" + rand.Text()
+	w.temp = tempPrefix + rand.Text()
 	flags := unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	fd, err := unix.Openat(int(w.dir.Fd()), w.temp, flags, 0o600)
 	if err != nil {
@@ -178,14 +184,27 @@ func (s *server) readDir(c wire.Conn, r *wire.Request) {
 			return struct{}{}, err
 		}
 		defer dir.Close()
-		names, err := dir.Readdirnames(-1)
+		names, err := namesIn(dir)
 		if err != nil {
 			return struct{}{}, err
 		}
-		slices.Sort(names)
 		return struct{}{}, sendEntries(c, int(dir.Fd()), names)
 	})
 	_ = c.Send(&wire.Reply{Done: true, Fault: fault(err)})
+}
+
+// namesIn returns the names in a directory, sorted. Init must hold them all, so
+// there is a bound.
+func namesIn(dir *os.File) ([]string, error) {
+	names, err := dir.Readdirnames(maxEntries + 1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if len(names) > maxEntries {
+		return nil, fmt.Errorf("a directory has more than %d entries: %w", maxEntries, unix.E2BIG)
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 func sendEntries(c wire.Conn, dir int, names []string) error {
@@ -241,8 +260,12 @@ func (r *root) removeAll(name string) error {
 		return err
 	}
 	defer dir.Close()
-	if full := path.Join(realName(int(dir.Fd())), base); full == "/proc" || full == "/dev" {
+	full := path.Join(realName(int(dir.Fd())), base)
+	if full == "/proc" || full == "/dev" {
 		return unix.EBUSY
+	}
+	if plain != nil && plain.keeps(full) {
+		return unix.EINVAL
 	}
 	return tree.Remove(int(dir.Fd()), base)
 }
@@ -253,6 +276,9 @@ func (r *root) rename(from, to string) error {
 		return err
 	}
 	defer oldDir.Close()
+	if plain != nil && plain.keeps(path.Join(realName(int(oldDir.Fd())), oldBase)) {
+		return unix.EINVAL
+	}
 	newDir, newBase, err := r.split(to)
 	if err != nil {
 		return err
@@ -274,7 +300,7 @@ func moveTree(oldDir int, oldBase string, newDir int, newBase string) error {
 		return unix.EXDEV // not a directory: then it is really another file system
 	}
 	defer unix.Close(src)
-	temp := ".compute-" + rand.Text()
+	temp := tempPrefix + rand.Text()
 	if err := unix.Mkdirat(newDir, temp, 0o700); err != nil {
 		return err
 	}

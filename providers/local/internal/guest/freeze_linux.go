@@ -46,12 +46,13 @@ func (s *server) stopAll() error {
 			s.gate.before[pid] = true
 		}
 	}
-	quiet := 0
-	for range maxRounds {
-		_ = syscall.Kill(-1, syscall.SIGSTOP)
+	quiet, wait := 0, 200*time.Microsecond
+	for start := time.Now(); time.Since(start) < stopTime; {
+		stopEvery()
 		if running() {
 			quiet = 0
-			time.Sleep(200 * time.Microsecond)
+			time.Sleep(wait)
+			wait = min(2*wait, 5*time.Millisecond)
 			continue
 		}
 		if quiet++; quiet == 2 {
@@ -61,11 +62,41 @@ func (s *server) stopAll() error {
 	return fmt.Errorf("processes go on running: %w", syscall.EBUSY)
 }
 
+func stopEvery() {
+	if plain == nil {
+		_ = syscall.Kill(-1, syscall.SIGSTOP)
+		return
+	}
+	for _, pid := range plain.processes() {
+		_ = syscall.Kill(pid, syscall.SIGSTOP)
+	}
+}
+
+// stopTime is how long processes may take to stop. Each has to get its turn
+// first, of a machine that may have much to do.
+const stopTime = 5 * time.Second
+
+// running reports whether a process is neither stopped nor dead. One that has
+// started another by vfork waits for that one, uninterruptibly, and stops
+// later: if that one is stopped, it waits for the thaw.
 func running() bool {
+	waiting, stopped := map[int]bool{}, map[int]bool{}
 	for _, pid := range processes() {
-		switch state(pid) {
-		case 0, 'T', 't', 'Z', 'X':
+		state, parent := stateAndParent(pid)
+		switch state {
+		case 0, 'Z', 'X':
+		case 'T', 't':
+			stopped[parent] = true
+		case 'D':
+			waiting[pid] = true
+			// A child of its that waits in turn will be looked at itself.
+			stopped[parent] = true
 		default:
+			return true
+		}
+	}
+	for pid := range waiting {
+		if !stopped[pid] {
 			return true
 		}
 	}

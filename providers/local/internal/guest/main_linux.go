@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/computekit/compute/providers/local/internal/seccomp"
-	"github.com/computekit/compute/providers/local/internal/tree"
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
@@ -18,25 +17,25 @@ func init() {
 	if len(os.Args) == 0 {
 		return
 	}
+	// Not os.Exit, which takes a second where the race detector is linked in.
 	switch os.Args[0] {
 	case InitName:
 		// Not here: during initialization this goroutine is bound to the main
 		// thread, and every switch to it would cost one of threads.
 		code := make(chan int)
 		go func() { code <- runInit() }()
-		os.Exit(<-code)
-	case CopyName:
-		os.Exit(runCopy())
+		syscall.Exit(<-code)
+	case TreeName:
+		syscall.Exit(runTree(os.Args[1:]))
+	case LandlockName:
+		code := make(chan int)
+		go func() { code <- runLandlock() }()
+		syscall.Exit(<-code)
+	case CopyName, RemoveName, GiveName:
+		syscall.Exit(runHelper(os.Args))
+	case AgentName:
+		runAgent()
 	}
-}
-
-// runCopy copies the tree at descriptor 3 into the directory at descriptor 4.
-func runCopy() int {
-	if err := tree.Copy(4, 3); err != nil {
-		fmt.Fprint(os.Stderr, err)
-		return 1
-	}
-	return 0
 }
 
 // runInit is the life of a sandbox's init.
@@ -48,11 +47,14 @@ func runInit() int {
 	if err != nil {
 		return 2
 	}
-	// The listening socket comes first, then mounts.
+	// The listening socket comes first, then what limits need, then mounts.
 	var config wire.Config
 	files, err := control.Receive(&config, wire.MaxRequest)
 	if err != nil || len(files) == 0 {
 		return 2
+	}
+	if config.GVisor.On {
+		return keep(control, &config, files)
 	}
 	s, err := prepare(&config, files[0], files[1:])
 	if err != nil {
@@ -107,19 +109,31 @@ func (s step) do() error {
 // prepare does everything that needs the privileges which init then drops.
 func prepare(config *wire.Config, listener *os.File, mounts []*os.File) (*server, error) {
 	s := newServer(config)
+	mounts, err := s.limits.take(mounts)
+	if err != nil {
+		return nil, err
+	}
 	unix.Umask(0o022) // the host program's own is its own matter
+	var volumes []*os.File
 	steps := []step{
 		{"closing inherited files", closeInherited},
+		{"opening volumes", func() (err error) { mounts, volumes, err = cutVolumes(config, mounts); return err }},
 		{"preparing", func() error {
 			return parallel(
-				step{"assembling the root", func() error { return assembleRoot(config, mounts) }}.do,
+				step{"assembling the root", func() error { return assembleRoot(config, mounts, s.limits.hold) }}.do,
 				step{"bringing up the loopback interface", loopbackUp}.do,
 			)
 		}},
-		{"naming the sandbox", func() error { return setHostname(config) }},
 		{"opening devices", s.openDevices},
-		{"preparing the spawner", func() (err error) { s.spawner, err = newSpawner(); return err }},
+		{"opening netfilter", func() error { s.gateway.netfilter = openNetfilter(); return nil }},
+		{"naming the sandbox", func() error { return s.root.setHostname(config) }},
+		{"making the working directory", func() error { return s.root.makeWorkDir(config.Base.Dir) }},
+		{"mounting volumes", func() error { return s.placeVolumes(volumes) }},
+		{"preparing the spawner", func() (err error) { s.spawner, err = newSpawner(s.limits); return err }},
 		{"setting limits", func() error { return setLimits(config.MaxProcs) }},
+		{"limiting", s.limits.prepare},
+		{"taking less than the host's program", beModest},
+		{"becoming a user of its own", func() error { return becomeOwnUser(config) }},
 		{"shielding init", shield},
 		{"installing the seccomp filter", seccomp.Install},
 		{"listening", func() error { return s.listen(listener) }},
@@ -169,21 +183,6 @@ func loopbackUp() error {
 	}
 	ifr.SetUint16(unix.IFF_UP)
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
-}
-
-func setHostname(config *wire.Config) error {
-	name := config.Hostname
-	if err := unix.Sethostname([]byte(name)); err != nil {
-		return err
-	}
-	old, _ := os.ReadFile("/etc/hostname")
-	if string(old) == name+"\n" {
-		return nil
-	}
-	if err := os.WriteFile("/etc/hostname", []byte(name+"\n"), 0o644); err != nil {
-		return err
-	}
-	return os.WriteFile("/etc/hosts", []byte("127.0.0.1\tlocalhost "+name+"\n::1\tlocalhost ip6-localhost ip6-loopback\n"), 0o644)
 }
 
 // setLimits sets what commands inherit. A limit that is already lower stays.

@@ -29,7 +29,7 @@ const resolve = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
 // absolute makes a name absolute as commands would see it.
 func absolute(name string) string {
 	if !path.IsAbs(name) {
-		name = defaultDir + "/" + name
+		name = workDir + "/" + name
 	}
 	return name
 }

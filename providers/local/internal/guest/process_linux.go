@@ -3,10 +3,10 @@ package guest
 import (
 	"encoding/binary"
 	"errors"
-	"io"
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,13 +30,14 @@ func newTable() *table { return &table{byID: map[string]*process{}} }
 // A process is a command that does not end with a connection.
 type process struct {
 	*child
-	id     string
-	argv   []string
-	dir    string
-	stdio  *stdio
-	stdout *spool.Spool
-	stderr *spool.Spool
-	input  sync.Mutex // one writer at a time
+	id      string
+	argv    []string
+	dir     string
+	stdio   *stdio
+	stdout  *spool.Spool
+	stderr  *spool.Spool
+	input   sync.Mutex // one writer at a time
+	writers atomic.Int32
 }
 
 var errTooMany = &opError{wire.CodeLimit, errors.New("too many background processes are running")}
@@ -142,6 +143,7 @@ func (p *process) collect(sp *spool.Spool, f *os.File) {
 	for {
 		n, err := f.Read(buf)
 		_, _ = sp.Write(buf[:n])
+		p.bounds.wrote(p.child, n)
 		if err != nil {
 			sp.Close()
 			return
@@ -256,31 +258,6 @@ func (s *server) output(c wire.Conn, r *wire.Request) {
 	})
 }
 
-// stdin writes what comes in data frames, ended by a message, to the process.
-func (s *server) stdin(c wire.Conn, r *wire.Request) {
-	s.withProcess(c, r, func(p *process) {
-		w := p.stdio.in
-		if p.stdio.tty {
-			w = p.stdio.out
-		}
-		if w == nil {
-			reply(c, &os.PathError{Op: "write", Path: "stdin", Err: syscall.EBADF})
-			return
-		}
-		p.input.Lock()
-		defer p.input.Unlock()
-		// A process that does not read must not hold the connection for ever.
-		_ = w.SetWriteDeadline(time.Time{})
-		_, err := io.Copy(onlyWriter{w}, &frameReader{conn: c})
-		if r.EOF && !p.stdio.tty && err == nil {
-			err = w.Close()
-		}
-		reply(c, err)
-	})
-}
-
-type onlyWriter struct{ io.Writer }
-
 func (s *server) signal(c wire.Conn, r *wire.Request) {
 	s.withProcess(c, r, func(p *process) {
 		if r.Signal < 1 || r.Signal > 64 {
@@ -293,6 +270,7 @@ func (s *server) signal(c wire.Conn, r *wire.Request) {
 
 func (s *server) kill(c wire.Conn, r *wire.Request) {
 	s.withProcess(c, r, func(p *process) {
+		p.bounds.spare()
 		err := killTree(p.mark.inode)
 		if err == nil {
 			<-p.exited

@@ -26,11 +26,14 @@ func newReaper() *reaper {
 func (r *reaper) register(c *child, start func() (int, error)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	forking.Lock()
 	pid, err := start()
+	forking.Unlock()
 	if err != nil {
 		return err
 	}
 	c.pid = pid
+	c.bounds.confine(pid)
 	r.children[pid] = c
 	select {
 	case r.wake <- struct{}{}:
@@ -69,6 +72,7 @@ func (r *reaper) reap() {
 		if c := r.children[pid]; c != nil {
 			delete(r.children, pid)
 			c.status, c.rusage, c.ended = status, usage, time.Now()
+			c.bounds.judge(status)
 			close(c.exited)
 		}
 	}
@@ -84,4 +88,14 @@ func (r *reaper) signal(c *child, sig syscall.Signal) error {
 		return syscall.ESRCH
 	}
 	return syscall.Kill(-c.pid, sig)
+}
+
+// signalOne sends sig to the child alone.
+func (r *reaper) signalOne(c *child, sig syscall.Signal) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.children[c.pid] != c {
+		return syscall.ESRCH
+	}
+	return syscall.Kill(c.pid, sig)
 }

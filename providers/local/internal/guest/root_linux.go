@@ -14,7 +14,7 @@ import (
 )
 
 // assembleRoot builds the sandbox's file system and moves into it.
-func assembleRoot(config *wire.Config, mounts []*os.File) error {
+func assembleRoot(config *wire.Config, mounts []*os.File, hold func(*wire.Config) error) error {
 	sources, err := openSources(config, mounts)
 	if err != nil {
 		return err
@@ -23,6 +23,9 @@ func assembleRoot(config *wire.Config, mounts []*os.File) error {
 		return err
 	}
 	if err := placeSources(config, sources); err != nil {
+		return err
+	}
+	if err := hold(config); err != nil {
 		return err
 	}
 	// Most of the time goes into the overlays' own files on the disk.
@@ -44,10 +47,15 @@ func mountRoot(config *wire.Config) error {
 	if err := mountTree(config, 0, "r"); err != nil {
 		return err
 	}
+	for _, name := range []string{"dev", "proc"} {
+		if err := makePlace(name); err != nil {
+			return fmt.Errorf("/%s: %w", name, err)
+		}
+	}
 	if err := mountDev(config.Ranged); err != nil {
 		return fmt.Errorf("/dev: %w", err)
 	}
-	return mountProc()
+	return mountProc(config)
 }
 
 // mountTrees mounts the others beside it: their places may not be there yet.
@@ -65,6 +73,9 @@ func mountTrees(config *wire.Config) error {
 
 func placeTrees(config *wire.Config) error {
 	for i := 1; i < len(config.Trees); i++ {
+		if err := makePlace(config.Trees[i].Target); err != nil {
+			return fmt.Errorf("/%s: %w", config.Trees[i].Target, err)
+		}
 		target := filepath.Join("r", config.Trees[i].Target)
 		if err := unix.MoveMount(unix.AT_FDCWD, treeName(i), unix.AT_FDCWD, target, 0); err != nil {
 			return fmt.Errorf("move_mount to /%s: %w", config.Trees[i].Target, err)
@@ -155,7 +166,7 @@ func mountTree(config *wire.Config, index int, target string) error {
 		lower = append(lower, hostName(index))
 	}
 	for i := range config.Layers {
-		if dir := layerName(i) + "/" + t.Name; isDir(dir) {
+		if dir := layerDir(config, i) + "/" + t.Name; isDir(dir) {
 			lower = append([]string{dir}, lower...)
 		}
 	}
@@ -251,11 +262,12 @@ func closed(path string) bool {
 	return err == unix.ENOENT || err == nil && st.Mode&0o007 == 0
 }
 
-func mountProc() error {
+func mountProc(config *wire.Config) error {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	if err := unix.Mount("proc", "r/proc", "proc", flags, ""); err != nil {
 		return fmt.Errorf("%s: %w", ErrMountProc, err)
 	}
+	tuneSysctls("r/proc", config)
 	for _, name := range hidden {
 		if path := "r/proc/" + name; !closed(path) {
 			if err := unix.Mount("/dev/null", path, "", unix.MS_BIND, ""); err != nil {

@@ -2,9 +2,11 @@ package guest
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,10 +25,15 @@ type server struct {
 	root     *root
 	gate     gate
 	table    *table
+	limits   *limiter
+	gateway  gateway
+	shells   shells
+	watches  atomic.Int32
+	agent    *agent // in a gVisor sandbox
 }
 
 func newServer(config *wire.Config) *server {
-	return &server{config: config, table: newTable()}
+	return &server{config: config, table: newTable(), limits: newLimiter(&config.Limits)}
 }
 
 // openDevices takes hold of what later operations need, before any command
@@ -69,6 +76,7 @@ func (s *server) serve() {
 		c, err := s.listener.AcceptUnix()
 		if err != nil {
 			// Out of descriptors, perhaps: those in use will be closed.
+			time.Sleep(time.Millisecond)
 			continue
 		}
 		go s.handle(wire.Conn{UnixConn: c})
@@ -121,11 +129,12 @@ func (s *server) handle(c wire.Conn) {
 			reply(c, errors.New("init failed in this operation"))
 		}
 	}()
-	op, ok := operations[r.Op]
+	op, ok := s.operation(r.Op)
 	if !ok {
 		reply(c, &opError{code: wire.CodeBadRequest, err: errors.New("no such operation: " + r.Op)})
 		return
 	}
+	defer s.limits.use(r.Op)()
 	op(s, c, &r)
 }
 
@@ -165,6 +174,17 @@ var operations = map[string]func(*server, wire.Conn, *wire.Request){
 	wire.OpDial:      (*server).dial,
 	wire.OpFreeze:    (*server).freeze,
 	wire.OpThaw:      (*server).thaw,
+	wire.OpUsage:     (*server).usage,
+	wire.OpCPU:       (*server).cpu,
+	wire.OpExtend:    (*server).extend,
+	wire.OpEvents:    (*server).watchEvents,
+	wire.OpNetwork:   (*server).network,
+
+	wire.OpShellOpen:  (*server).openShell,
+	wire.OpShellRun:   (*server).runShell,
+	wire.OpShellClose: (*server).closeShell,
+	wire.OpWatch:      (*server).watch,
+	wire.OpOwn:        (*server).own,
 }
 
 func (s *server) ping(c wire.Conn, _ *wire.Request) {
@@ -173,8 +193,11 @@ func (s *server) ping(c wire.Conn, _ *wire.Request) {
 
 // shutdown ends init, and the kernel ends with it all that it started.
 func (s *server) shutdown(c wire.Conn, _ *wire.Request) {
+	if plain != nil {
+		plain.end()
+	}
 	_ = c.Send(&wire.Reply{})
-	os.Exit(0)
+	syscall.Exit(0)
 }
 
 // An opError is an error with the code that goes over the wire.
@@ -188,6 +211,16 @@ func (e *opError) Unwrap() error { return e.err }
 
 func reply(c wire.Conn, err error) {
 	_ = c.Send(&wire.Reply{Fault: fault(err)})
+}
+
+// pass sends a reply with files. That the kernel refuses to pass any is a
+// limit, not the end of init.
+func pass(c wire.Conn, r *wire.Reply, files ...int) bool {
+	err := c.Send(r, files...)
+	if errors.Is(err, unix.ETOOMANYREFS) {
+		reply(c, &opError{wire.CodeLimit, fmt.Errorf("the user has too many descriptors under way over Unix sockets: %w", err)})
+	}
+	return err == nil
 }
 
 func fault(err error) wire.Fault {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/computekit/compute/providers/local/internal/seccomp"
 )
 
 // kept are the capabilities that commands running as root have inside their
@@ -27,6 +29,7 @@ var kept = map[uintptr]bool{
 // they detach themselves.
 type spawner struct {
 	reaper *reaper
+	limits *limiter
 	last   uintptr // the last capability there is
 }
 
@@ -39,11 +42,12 @@ type child struct {
 	status  syscall.WaitStatus
 	rusage  syscall.Rusage
 	ended   time.Time
+	bounds  *bounds // nil without limits
 }
 
-func newSpawner() (*spawner, error) {
+func newSpawner(limits *limiter) (*spawner, error) {
 	last, err := lastCapability()
-	return &spawner{reaper: newReaper(), last: last}, err
+	return &spawner{reaper: newReaper(), limits: limits, last: last}, err
 }
 
 // lastCapability returns the last one that there is to drop: by that
@@ -58,10 +62,14 @@ func lastCapability() (uintptr, error) {
 }
 
 // dropBounding makes sure that this thread's bounding set has no more than
-// what is kept. The last to be dropped tells whether that was done before.
+// what is kept, and that its filter has what is for commands alone. The last to
+// be dropped tells whether that was done before.
 func (s *spawner) dropBounding() error {
 	if has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, s.last, 0, 0, 0); err == nil && has == 0 {
 		return nil
+	}
+	if err := dropInherited(); err != nil {
+		return err
 	}
 	for cap := uintptr(0); cap <= s.last; cap++ {
 		if kept[cap] {
@@ -71,13 +79,31 @@ func (s *spawner) dropBounding() error {
 			return os.NewSyscallError("prctl(PR_CAPBSET_DROP)", err)
 		}
 	}
-	return nil
+	return seccomp.InstallHere(seccomp.Others())
+}
+
+// dropInherited makes sure that programs get no capability of this thread's that
+// is not in the bounding set: init may have been started with some.
+func dropInherited() error {
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && err != unix.EINVAL {
+		return os.NewSyscallError("prctl(PR_CAP_AMBIENT)", err)
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var caps [2]unix.CapUserData
+	if err := unix.Capget(&header, &caps[0]); err != nil {
+		return os.NewSyscallError("capget", err)
+	}
+	caps[0].Inheritable, caps[1].Inheritable = 0, 0
+	return os.NewSyscallError("capset", unix.Capset(&header, &caps[0]))
 }
 
 const maxReapTime = 32 * time.Millisecond
 
 // start starts a program and returns when it is executing.
 func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*child, error) {
+	if plain != nil {
+		return plain.start(s.reaper, path, argv, attr)
+	}
 	// From here to the fork on one thread. It need not be one of its own:
 	// nothing else that init does depends on what is changed here.
 	runtime.LockOSThread()
@@ -92,8 +118,11 @@ func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*chi
 	if err != nil {
 		return nil, fmt.Errorf("marking the command: %w", err)
 	}
-	c := &child{mark: mark, started: time.Now(), exited: make(chan struct{})}
-	fork := func() (int, error) { return syscall.ForkExec(path, argv, &attr) }
+	c := &child{mark: mark, started: time.Now(), exited: make(chan struct{}), bounds: s.limits.bind()}
+	fork := func() (int, error) {
+		defer s.limits.offer()()
+		return syscall.ForkExec(path, argv, &attr)
+	}
 	err = s.reaper.register(c, fork)
 	for wait := time.Millisecond; passes(err) && wait <= maxReapTime; wait *= 2 {
 		time.Sleep(wait)
@@ -103,6 +132,7 @@ func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*chi
 		mark.close()
 		return nil, err
 	}
+	s.limits.follow(c)
 	return c, nil
 }
 

@@ -4,10 +4,6 @@ package seccomp
 
 import "golang.org/x/sys/unix"
 
-const (
-	auditArch = unix.AUDIT_ARCH_AARCH64
-	// foreignABI is beyond every number: this architecture has one set.
-	foreignABI = 1<<32 - 1
-)
+const auditArch = unix.AUDIT_ARCH_AARCH64
 
-var forbiddenHere []uint32
+var forbiddenHere, forksHere []uint32

@@ -50,7 +50,7 @@ func Assemble(rules []Rule) []unix.SockFilter {
 		jump(unix.BPF_JEQ, auditArch, 1, 0),
 		fail(unix.ENOSYS),
 		load(nrOffset),
-		jump(unix.BPF_JGE, foreignABI, 0, 1),
+		jump(unix.BPF_JGE, ceiling, 0, 1),
 		fail(unix.ENOSYS),
 	}
 	rules = slices.Clone(rules)
@@ -95,7 +95,7 @@ func (r Rule) assemble() []unix.SockFilter {
 	}
 	var body []unix.SockFilter
 	for _, c := range r.When {
-		body = append(body, load(argOffset+8*c.Arg))
+		body = append(body, c.load()...)
 		body = append(body, c.jump(r.skip(len(body))))
 	}
 	body = append(body, verdict, load(nrOffset))
@@ -104,13 +104,33 @@ func (r Rule) assemble() []unix.SockFilter {
 
 // skip counts the instructions between the condition at index done and the
 // block's end, where the number is loaded again.
-func (r Rule) skip(done int) int { return 2*len(r.When) - done }
+func (r Rule) skip(done int) int {
+	all := len(r.When)
+	for _, c := range r.When {
+		all += len(c.load())
+	}
+	return all - done
+}
+
+// load fetches what the condition compares.
+func (c Cond) load() []unix.SockFilter {
+	offset := argOffset + 8*c.Arg
+	if c.High {
+		offset += 4
+	}
+	if c.Mask == 0 {
+		return []unix.SockFilter{load(offset)}
+	}
+	return []unix.SockFilter{load(offset), stmt(unix.BPF_ALU|unix.BPF_AND|unix.BPF_K, c.Mask)}
+}
 
 // jump goes on when the condition holds and to the block's end when not.
 func (c Cond) jump(end int) unix.SockFilter {
 	switch c.Op {
 	case AnyBit:
 		return jump(unix.BPF_JSET, c.Value, 0, end)
+	case NoBit:
+		return jump(unix.BPF_JSET, c.Value, end, 0)
 	case NotEqual:
 		return jump(unix.BPF_JEQ, c.Value, end, 0)
 	default:
@@ -120,16 +140,29 @@ func (c Cond) jump(end int) unix.SockFilter {
 
 // Install puts the filter on all threads of this process, for ever, and on
 // everything it will start. It also gives up gaining privileges by exec.
-func Install() error {
+func Install() error { return installEverywhere(Table()) }
+
+// InstallAlone is Install for a process that is to start and touch no other.
+func InstallAlone() error { return installEverywhere(append(Table(), alone()...)) }
+
+func installEverywhere(rules []Rule) error {
 	runtime.LockOSThread() // the filter spreads this thread's state to the others
 	defer runtime.UnlockOSThread()
+	return install(rules, unix.SECCOMP_FILTER_FLAG_TSYNC)
+}
+
+// InstallHere puts the filter of some rules on the calling thread alone, which
+// the caller must have locked, and on everything that this thread will start.
+func InstallHere(rules []Rule) error { return install(rules, 0) }
+
+func install(rules []Rule, flags uintptr) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	prog := Assemble(Table())
+	prog := Assemble(rules)
 	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
 	tid, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER,
-		unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&fprog)))
+		flags, uintptr(unsafe.Pointer(&fprog)))
 	switch {
 	case errno != 0:
 		return errno

@@ -8,7 +8,11 @@
 // that whole parts of the kernel are out of reach if those have a flaw.
 package seccomp
 
-import "golang.org/x/sys/unix"
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
 
 // A Rule refuses one system call with Errno, when all of When hold.
 type Rule struct {
@@ -17,11 +21,13 @@ type Rule struct {
 	When  []Cond
 }
 
-// A Cond compares the low 32 bits of an argument.
+// A Cond compares 32 bits of an argument.
 type Cond struct {
 	Arg   uint32
 	Op    Op
 	Value uint32
+	Mask  uint32 // bits that count; 0 is all
+	High  bool   // compare the high 32 bits, not the low
 }
 
 // An Op is how a Cond compares.
@@ -32,6 +38,7 @@ const (
 	Equal Op = iota
 	NotEqual
 	AnyBit
+	NoBit
 )
 
 // newNamespaces are the flags that make a namespace, but for CLONE_NEWUTS:
@@ -70,17 +77,17 @@ var forbidden = []uint32{
 var conditional = []Rule{
 	// C libraries fall back to clone, whose flags a filter can see.
 	{Nr: unix.SYS_CLONE3, Errno: unix.ENOSYS},
-	{Nr: unix.SYS_CLONE, Errno: unix.EPERM, When: []Cond{{0, AnyBit, cloneNamespaces}}},
-	{Nr: unix.SYS_UNSHARE, Errno: unix.EPERM, When: []Cond{{0, AnyBit, newNamespaces}}},
+	{Nr: unix.SYS_CLONE, Errno: unix.EPERM, When: []Cond{{Arg: 0, Op: AnyBit, Value: cloneNamespaces}}},
+	{Nr: unix.SYS_UNSHARE, Errno: unix.EPERM, When: []Cond{{Arg: 0, Op: AnyBit, Value: newNamespaces}}},
 	// Typing into somebody's terminal.
-	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{1, Equal, unix.TIOCSTI}}},
-	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{1, Equal, unix.TIOCLINUX}}},
+	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{Arg: 1, Op: Equal, Value: unix.TIOCSTI}}},
+	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{Arg: 1, Op: Equal, Value: unix.TIOCLINUX}}},
 	// Of netlink only the routing family, which getifaddrs reads.
 	{Nr: unix.SYS_SOCKET, Errno: unix.EPROTONOSUPPORT, When: []Cond{
-		{0, Equal, unix.AF_NETLINK}, {2, NotEqual, unix.NETLINK_ROUTE}}},
+		{Arg: 0, Op: Equal, Value: unix.AF_NETLINK}, {Arg: 2, Op: NotEqual, Value: unix.NETLINK_ROUTE}}},
 	{Nr: unix.SYS_SOCKET, Errno: unix.EAFNOSUPPORT, When: []Cond{
-		{0, NotEqual, unix.AF_UNIX}, {0, NotEqual, unix.AF_INET},
-		{0, NotEqual, unix.AF_INET6}, {0, NotEqual, unix.AF_NETLINK}}},
+		{Arg: 0, Op: NotEqual, Value: unix.AF_UNIX}, {Arg: 0, Op: NotEqual, Value: unix.AF_INET},
+		{Arg: 0, Op: NotEqual, Value: unix.AF_INET6}, {Arg: 0, Op: NotEqual, Value: unix.AF_NETLINK}}},
 }
 
 // Table returns all rules for this architecture.
@@ -89,5 +96,18 @@ func Table() []Rule {
 	for _, nr := range append(forbidden[:len(forbidden):len(forbidden)], forbiddenHere...) {
 		rules = append(rules, Rule{Nr: nr, Errno: unix.EPERM})
 	}
-	return append(rules, conditional...)
+	for _, nr := range unavailable {
+		rules = append(rules, Rule{Nr: nr, Errno: unix.ENOSYS})
+	}
+	return slices.Concat(rules, conditional, guards, networks)
+}
+
+// alone are the rules for a process that has threads and no children.
+func alone() []Rule {
+	calls := []uint32{unix.SYS_EXECVE, unix.SYS_EXECVEAT, unix.SYS_KILL, unix.SYS_PIDFD_OPEN, unix.SYS_PIDFD_SEND_SIGNAL}
+	rules := []Rule{{Nr: unix.SYS_CLONE, Errno: unix.EPERM, When: []Cond{{Arg: 0, Op: NoBit, Value: unix.CLONE_THREAD}}}}
+	for _, nr := range append(calls, forksHere...) {
+		rules = append(rules, Rule{Nr: nr, Errno: unix.EPERM})
+	}
+	return rules
 }

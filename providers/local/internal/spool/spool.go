@@ -7,16 +7,22 @@ const (
 	// Limit is how much of a stream is kept: its last bytes.
 	Limit     = 8 << 20
 	chunkSize = 64 << 10
-	// total bounds what all streams of this process keep together. Beyond it
-	// each keeps no more than floor.
-	total = 128 << 20
-	floor = 256 << 10
+	floor     = 256 << 10
 )
 
-// held counts the bytes that all spools hold.
-var held struct {
+// held counts the bytes that all spools hold. total bounds what all streams of
+// this process keep together. Beyond it each keeps no more than floor.
+var held = struct {
 	sync.Mutex
-	n int64
+	n, total int64
+}{total: 128 << 20}
+
+// Bound lowers what all streams of this process keep together to n bytes. It
+// is to be called before there are any.
+func Bound(n int64) {
+	held.Lock()
+	defer held.Unlock()
+	held.total = min(held.total, n)
 }
 
 // A Spool keeps the end of a stream, and knows at which offset that begins.
@@ -58,16 +64,17 @@ func (s *Spool) Write(p []byte) (int, error) {
 // chunkFor keeps the many small streams small.
 func chunkFor(held int64) int { return int(min(max(held, 1<<10), chunkSize)) }
 
-func count(n int64) int64 {
+// count adds to what all hold and reports whether it is too much.
+func count(n int64) bool {
 	held.Lock()
 	defer held.Unlock()
 	held.n += n
-	return held.n
+	return held.n > held.total
 }
 
-func (s *Spool) trim(all int64) {
+func (s *Spool) trim(tight bool) {
 	limit := int64(Limit)
-	if all > total {
+	if tight {
 		limit = floor
 	}
 	for len(s.chunks) > 1 {

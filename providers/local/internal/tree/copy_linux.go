@@ -27,8 +27,12 @@ func Copy(dst, src int) error {
 
 type inode struct{ dev, ino uint64 }
 
+// maxDepth is how deep a tree Copy copies: each level holds two descriptors.
+const maxDepth = 1000
+
 type copier struct {
 	root  int
+	depth int
 	links map[inode]string // where a file with several names was copied to
 }
 
@@ -38,8 +42,8 @@ func (c *copier) children(dst, src int, path string) error {
 		return pathError("open", path, err)
 	}
 	dir := os.NewFile(uintptr(fd), path)
-	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
+	_ = dir.Close()
 	if err != nil {
 		return err
 	}
@@ -59,9 +63,14 @@ func (c *copier) entry(dst, src int, name, path string) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink > 1 {
 		id := inode{st.Dev, st.Ino}
 		if first, ok := c.links[id]; ok {
-			return pathError("link", path, unix.Linkat(c.root, first, dst, name, 0))
+			err := unix.Linkat(c.root, first, dst, name, 0)
+			if err != unix.EMLINK {
+				return pathError("link", path, err)
+			}
 		}
-		c.links[id] = strings.TrimPrefix(path, "/")
+		if len(path) < unix.PathMax { // one that is longer is copied once more
+			c.links[id] = strings.TrimPrefix(path, "/")
+		}
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
@@ -81,6 +90,10 @@ func (c *copier) entry(dst, src int, name, path string) error {
 }
 
 func (c *copier) directory(dst, src int, name, path string, st *unix.Stat_t) error {
+	if c.depth++; c.depth > maxDepth {
+		return fmt.Errorf("directories are nested more than %d deep: %w", maxDepth, unix.ENAMETOOLONG)
+	}
+	defer func() { c.depth-- }()
 	if err := unix.Mkdirat(dst, name, 0o700); err != nil {
 		return pathError("mkdir", path, err)
 	}

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -10,23 +11,16 @@ import (
 
 // flattenDepth is how many directories deep Remove goes before it moves what
 // is below up to the top: a tree can be deeper than a process may have files
-// open.
+// open. It stays inside the tree, so that a removal that is cut short leaves
+// nothing anywhere else.
 const flattenDepth = 100
 
 // Remove removes the directory entry name of the directory dirfd and all
 // below it. Modes do not matter where the caller may change them. That
 // nothing is there is not an error.
 func Remove(dirfd int, name string) error {
-	r := remover{top: dirfd}
-	if err := r.remove(dirfd, name, 0); err != nil {
-		return err
-	}
-	for i := 0; i < r.moved; i++ { // grows while it runs
-		if err := r.remove(dirfd, movedName(i), 0); err != nil {
-			return err
-		}
-	}
-	return nil
+	r := remover{top: -1}
+	return r.remove(dirfd, name, 0)
 }
 
 // RemovePath is Remove by path.
@@ -42,12 +36,7 @@ func RemovePath(dir, name string) error {
 	return Remove(int(d.Fd()), name)
 }
 
-type remover struct {
-	top   int
-	moved int
-}
-
-func movedName(i int) string { return fmt.Sprintf(".compute-removing-%d-%d", os.Getpid(), i) }
+type remover struct{ top int }
 
 func (r *remover) remove(dirfd int, name string, depth int) error {
 	switch err := unix.Unlinkat(dirfd, name, 0); err {
@@ -61,8 +50,7 @@ func (r *remover) remove(dirfd int, name string, depth int) error {
 	if err := unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR); err == nil || errors.Is(err, unix.ENOENT) {
 		return nil
 	}
-	if depth >= flattenDepth && unix.Renameat(dirfd, name, r.top, movedName(r.moved)) == nil {
-		r.moved++
+	if depth >= flattenDepth && r.moveUp(dirfd, name) {
 		return nil
 	}
 	if err := r.empty(dirfd, name, depth); err != nil {
@@ -71,12 +59,31 @@ func (r *remover) remove(dirfd int, name string, depth int) error {
 	return pathError("unlinkat", name, unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR))
 }
 
+// moveUp moves a directory to the top, where it will be found. The name is
+// none that a hostile program could have put there before.
+func (r *remover) moveUp(dirfd int, name string) bool {
+	to := ".compute-removing-" + rand.Text()
+	if unix.Renameat(dirfd, name, r.top, to) == nil {
+		return true
+	}
+	// A directory that changes its parent is written to, so its mode matters.
+	dir, err := openForRemoval(dirfd, name)
+	if err != nil {
+		return false
+	}
+	_ = dir.Close()
+	return unix.Renameat(dirfd, name, r.top, to) == nil
+}
+
 func (r *remover) empty(dirfd int, name string, depth int) error {
 	dir, err := openForRemoval(dirfd, name)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
+	if depth == 0 {
+		r.top = int(dir.Fd())
+	}
 	for {
 		names, _ := dir.Readdirnames(1000)
 		if len(names) == 0 {

@@ -14,16 +14,20 @@ import (
 
 // Version is the protocol spoken by this package. It is part of every frame,
 // since an init outlives the program, and so the library, that started it.
-const Version = 1
+const Version = 2
 
 // Limits of a frame's payload, by what the frame carries.
 const (
 	MaxRequest = 4 << 20 // arguments and environment: the kernel takes 2 MiB
 	MaxReply   = 1 << 20
 	MaxChunk   = 128 << 10
-	maxFiles   = 250 // the kernel passes at most 253 in one message
-	headerSize = 8
-	magic      = 0xC5
+	// Files that come with one message: a Config has one for each mount of the
+	// sandbox, all others have at most the three streams of a command. What a
+	// hostile peer sends beyond that never becomes a descriptor here.
+	configFiles = 250 // the kernel passes at most 253
+	maxFiles    = 8
+	headerSize  = 8
+	magic       = 0xC5
 )
 
 // A Kind tells frames apart.
@@ -73,7 +77,11 @@ func (c Conn) Send(m message, files ...int) error {
 // Receive reads a message frame of at most limit bytes into m.
 // The files that came with it are the caller's to close.
 func (c Conn) Receive(m message, limit int) ([]*os.File, error) {
-	kind, payload, files, err := c.ReadFrame(limit)
+	most := maxFiles
+	if _, ok := m.(*Config); ok {
+		most = configFiles
+	}
+	kind, payload, files, err := c.readFrame(limit, most)
 	if err == nil && kind != KindMessage {
 		err = ErrMalformed
 	}
@@ -90,8 +98,12 @@ func (c Conn) Receive(m message, limit int) ([]*os.File, error) {
 // ReadFrame reads one frame whose payload is at most limit bytes. It returns
 // io.EOF only between frames.
 func (c Conn) ReadFrame(limit int) (Kind, []byte, []*os.File, error) {
+	return c.readFrame(limit, maxFiles)
+}
+
+func (c Conn) readFrame(limit, most int) (Kind, []byte, []*os.File, error) {
 	var header [headerSize]byte
-	files, err := c.readHeader(header[:])
+	files, err := c.readHeader(header[:], most)
 	if err != nil {
 		CloseAll(files)
 		return 0, nil, nil, err
@@ -109,9 +121,9 @@ func (c Conn) ReadFrame(limit int) (Kind, []byte, []*os.File, error) {
 	return kind, payload, files, nil
 }
 
-func (c Conn) readHeader(header []byte) ([]*os.File, error) {
+func (c Conn) readHeader(header []byte, most int) ([]*os.File, error) {
 	var files []*os.File
-	oob := make([]byte, syscall.CmsgSpace(4*maxFiles))
+	oob := make([]byte, syscall.CmsgLen(4*most)) // not its space, in which one more would fit
 	for got := 0; got < len(header); {
 		n, oobn, _, _, err := c.ReadMsgUnix(header[got:], oob)
 		files = append(files, parseFiles(oob[:oobn])...)
@@ -122,6 +134,9 @@ func (c Conn) readHeader(header []byte) ([]*os.File, error) {
 			return files, unexpected(io.EOF, got)
 		}
 		got += n
+		if len(files) > 0 {
+			oob = nil // they came; without room for more the kernel closes those
+		}
 	}
 	return files, nil
 }

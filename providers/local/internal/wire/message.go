@@ -28,6 +28,12 @@ const (
 	OpDial      = "dial"
 	OpFreeze    = "freeze"
 	OpThaw      = "thaw"
+
+	OpShellOpen  = "shellopen"
+	OpShellRun   = "shellrun"
+	OpShellClose = "shellclose"
+	OpWatch      = "watch"
+	OpOwn        = "own"
 )
 
 // Why an operation failed, beyond its errno.
@@ -41,6 +47,10 @@ const (
 	CodeUser       = "user"      // the user cannot be had
 	CodeNoProcess  = "no-process"
 	CodeLimit      = "limit"
+	CodeUnmapped   = "unmapped" // the user cannot be had in this sandbox
+	CodeNoShell    = "no-shell"
+	CodeLost       = "lost"  // some events are
+	CodeMount      = "mount" // a volume cannot be mounted there
 )
 
 // Streams of a process.
@@ -122,7 +132,8 @@ type Exit struct {
 	Duration int64
 	User     int64
 	System   int64
-	MaxRSS   int64 // bytes
+	MaxRSS   int64  // bytes
+	Limit    string // for which it was killed, if it was
 }
 
 func (e *Exit) fields(c *codec) {
@@ -132,6 +143,7 @@ func (e *Exit) fields(c *codec) {
 	c.i64(&e.User)
 	c.i64(&e.System)
 	c.i64(&e.MaxRSS)
+	c.str(&e.Limit)
 }
 
 // A Process describes a background process.
@@ -192,6 +204,8 @@ type Reply struct {
 	Offset    int64
 	Entries   []Entry
 	Processes []Process
+	Usage     Usage
+	Event     Event
 }
 
 func (r *Reply) fields(c *codec) {
@@ -215,6 +229,8 @@ func (r *Reply) fields(c *codec) {
 		}
 		r.Processes[i].fields(c)
 	}
+	r.Usage.fields(c)
+	r.Event.fields(c)
 }
 
 // A Tree is one overlay of the sandbox's root: the upper and work directories
@@ -243,10 +259,12 @@ type Config struct {
 	Ranged   bool // more IDs than root are mapped
 	MaxProcs uint64
 
-	Base    BaseConfig
-	Limits  LimitsConfig
-	Network NetworkConfig
-	Mounts  []MountConfig
+	Base   BaseConfig
+	Limits LimitsConfig
+	Mounts []MountConfig
+	GVisor GVisorConfig
+
+	Landlock LandlockConfig // of an init without namespaces
 }
 
 func (g *Config) fields(c *codec) {
@@ -266,7 +284,6 @@ func (g *Config) fields(c *codec) {
 	c.u64(&g.MaxProcs)
 	g.Base.fields(c)
 	g.Limits.fields(c)
-	g.Network.fields(c)
 	n = c.count(len(g.Mounts))
 	for i := 0; i < n && c.err == nil; i++ {
 		if c.reading {
@@ -274,4 +291,6 @@ func (g *Config) fields(c *codec) {
 		}
 		g.Mounts[i].fields(c)
 	}
+	g.Landlock.fields(c)
+	g.GVisor.fields(c)
 }

@@ -1,0 +1,188 @@
+//go:build linux
+
+package local_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/computekit/compute"
+	"github.com/computekit/compute/providers/local"
+)
+
+// TestLifetimes has sandboxes end by themselves.
+func TestLifetimes(t *testing.T) {
+	dir := t.TempDir()
+	c := newLocal(t, dir, local.Namespaces)
+	for _, tc := range []struct {
+		name string
+		test func(*testing.T, compute.Compute)
+	}{
+		{"Over", lifetimeEnds},
+		{"Suspended", lifetimeOfSuspended},
+		{"Extended", lifetimeExtended},
+		{"ExtendedTooLate", extendedTooLate},
+		{"AfterResume", lifetimeAfterResume},
+		{"Idle", idleEnds},
+		{"IdleButBusy", idleButBusy},
+		{"IdleSuspended", idleSuspended},
+		{"LookingIsNoUse", lookingIsNoUse},
+	} {
+		t.Run(tc.name, func(t *testing.T) { tc.test(t, c) })
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "sandboxes", "*"))
+	require.NoError(t, err)
+	assert.Empty(t, left, "files of sandboxes that are over")
+}
+
+func living(t *testing.T, c compute.Compute, life, idle time.Duration) compute.Sandbox {
+	t.Helper()
+	return limited(t, c, compute.CreateSandboxOptions{Lifetime: life, IdleTimeout: idle}, local.Limits{})
+}
+
+// requireOver waits for a sandbox to be gone, without looking at it much.
+func requireOver(t *testing.T, c compute.Compute, sb compute.Sandbox, after time.Duration) {
+	t.Helper()
+	time.Sleep(after)
+	require.Eventually(t, func() bool {
+		_, err := c.GetSandbox(t.Context(), sb.ID())
+		return errors.Is(err, compute.ErrNotFound)
+	}, 5*time.Second, 20*time.Millisecond, "the sandbox lives on")
+	_, err := sb.RunCommand(t.Context(), compute.Exec("true"))
+	assert.ErrorIs(t, err, compute.ErrNotFound)
+	assert.ErrorIs(t, compute.Extend(t.Context(), sb, time.Hour), compute.ErrNotFound)
+	assert.ErrorIs(t, compute.Resume(t.Context(), sb), compute.ErrNotFound)
+	for info, err := range c.ListSandboxes(t.Context(), nil) {
+		require.NoError(t, err)
+		assert.NotEqual(t, sb.ID(), info.ID)
+	}
+}
+
+func lifetimeEnds(t *testing.T, c compute.Compute) {
+	sb := living(t, c, 1500*time.Millisecond, 0)
+	began := time.Now()
+	// What runs ends with it, though nobody looks.
+	_, err := sb.RunCommand(t.Context(), compute.Exec("sleep", "60"))
+	require.ErrorIs(t, err, compute.ErrUnavailable)
+	assert.Less(t, time.Since(began), 20*time.Second)
+	requireOver(t, c, sb, 0)
+}
+
+func lifetimeOfSuspended(t *testing.T, c compute.Compute) {
+	sb := living(t, c, 1500*time.Millisecond, 0)
+	require.NoError(t, compute.Suspend(t.Context(), sb))
+	requireOver(t, c, sb, 1500*time.Millisecond)
+}
+
+func lifetimeExtended(t *testing.T, c compute.Compute) {
+	sb := living(t, c, 1500*time.Millisecond, 0)
+	require.NoError(t, compute.Extend(t.Context(), sb, time.Hour))
+	info, err := sb.Info(t.Context())
+	require.NoError(t, err)
+	assert.WithinDuration(t, time.Now().Add(time.Hour), info.Expires, time.Minute)
+	time.Sleep(1600 * time.Millisecond)
+	_, err = compute.Output(t.Context(), sb, compute.Exec("true"))
+	require.NoError(t, err)
+	require.NoError(t, compute.Extend(t.Context(), sb, time.Second))
+	again, err := sb.Info(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, info.Expires, again.Expires, "an extension does not shorten")
+}
+
+// extendedTooLate races extensions with the end: either the sandbox lives, or
+// the extension is an error.
+func extendedTooLate(t *testing.T, c compute.Compute) {
+	for i := range 8 {
+		life := 300 * time.Millisecond
+		began := time.Now()
+		sb := living(t, c, life, 0)
+		time.Sleep(time.Until(began.Add(life - 4*time.Millisecond + time.Duration(i)*time.Millisecond)))
+		err := compute.Extend(t.Context(), sb, time.Hour)
+		if err != nil {
+			require.ErrorIs(t, err, compute.ErrNotFound)
+			requireOver(t, c, sb, 0)
+			continue
+		}
+		time.Sleep(20 * time.Millisecond)
+		_, err = compute.Output(t.Context(), sb, compute.Exec("true"))
+		require.NoError(t, err, "it was extended")
+	}
+}
+
+func lifetimeAfterResume(t *testing.T, c compute.Compute) {
+	sb := living(t, c, 2*time.Second, 0)
+	require.NoError(t, compute.Suspend(t.Context(), sb))
+	require.NoError(t, compute.Resume(t.Context(), sb))
+	require.NoError(t, compute.Extend(t.Context(), sb, 2500*time.Millisecond))
+	_, err := compute.Output(t.Context(), sb, compute.Exec("true"))
+	require.NoError(t, err)
+	requireOver(t, c, sb, 2500*time.Millisecond)
+}
+
+func idleEnds(t *testing.T, c compute.Compute) {
+	sb := living(t, c, 0, time.Second)
+	for range 5 { // used again and again
+		time.Sleep(300 * time.Millisecond)
+		_, err := compute.Output(t.Context(), sb, compute.Exec("true"))
+		require.NoError(t, err)
+	}
+	requireOver(t, c, sb, time.Second)
+}
+
+func idleButBusy(t *testing.T, c compute.Compute) {
+	sb := living(t, c, 0, 600*time.Millisecond)
+	_, err := compute.Output(t.Context(), sb, compute.Exec("sleep", "1.2"))
+	require.NoError(t, err, "a running command is use")
+	p, err := compute.Start(t.Context(), sb, compute.Exec("sleep", "1.2"))
+	require.NoError(t, err)
+	time.Sleep(time.Second)
+	_, err = p.Wait(t.Context())
+	require.NoError(t, err, "a running process is use")
+	requireOver(t, c, sb, 600*time.Millisecond)
+}
+
+func idleSuspended(t *testing.T, c compute.Compute) {
+	sb := living(t, c, 0, 1500*time.Millisecond)
+	require.NoError(t, compute.Suspend(t.Context(), sb))
+	time.Sleep(200 * time.Millisecond)
+	require.NoError(t, compute.Resume(t.Context(), sb))
+	require.NoError(t, compute.Suspend(t.Context(), sb))
+	requireOver(t, c, sb, 1500*time.Millisecond)
+}
+
+func lookingIsNoUse(t *testing.T, c compute.Compute) {
+	sb := living(t, c, 0, 400*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		_, err := compute.GetUsage(ctx, sb)
+		if err == nil {
+			_, err = sb.Info(ctx)
+		}
+		if err != nil {
+			require.NotErrorIs(t, err, context.DeadlineExceeded)
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	requireOver(t, c, sb, 0)
+}
+
+// A program that finds a state directory removes what was over before.
+func TestOverIsSwept(t *testing.T) {
+	dir := t.TempDir()
+	c := newLocal(t, dir, local.Namespaces)
+	sb := living(t, c, 300*time.Millisecond, 0)
+	time.Sleep(400 * time.Millisecond)
+	assert.DirExists(t, filepath.Join(dir, "sandboxes", sb.ID()), "nobody has looked")
+	newLocal(t, dir, local.Namespaces)
+	_, err := os.Lstat(filepath.Join(dir, "sandboxes", sb.ID()))
+	assert.ErrorIs(t, err, os.ErrNotExist)
+}
