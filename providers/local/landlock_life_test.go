@@ -209,7 +209,11 @@ func TestBlockedHost(t *testing.T) {
 				run = some
 			}
 			dir := passable(t)
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+run, "-test.v")
+			// The go command's own directory is closed to other users.
+			program := filepath.Join(dir, "local.test")
+			require.NoError(t, exec.CommandContext(t.Context(), "cp", os.Args[0], program).Run())
+			require.NoError(t, os.Chmod(program, 0o755))
+			cmd := exec.CommandContext(t.Context(), program, "-test.run="+run, "-test.v")
 			cmd.Env = append(os.Environ(), blockedVariable+"=filter", "TMPDIR="+dir, "HOME="+dir, "XDG_STATE_HOME=")
 			if os.Geteuid() == 0 && user != nil {
 				require.NoError(t, os.Chown(dir, int(user.Uid), int(user.Gid)))

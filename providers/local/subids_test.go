@@ -99,7 +99,7 @@ func TestInsideSubIDs(t *testing.T) {
 		cmd := compute.Exec("true")
 		cmd.User = "user"
 		_, err = sb.RunCommand(t.Context(), cmd)
-		require.ErrorIs(t, err, compute.ErrInvalid)
+		require.ErrorIs(t, err, errors.ErrUnsupported)
 	case "with":
 		withUsers(t, c)
 		sb, err := restore("single")

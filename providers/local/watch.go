@@ -16,7 +16,7 @@ type watchMachine interface {
 
 var errNoWatch = errors.New("without isolation files cannot be watched")
 
-// WatchFiles implements [compute.FileWatcher]. The sandbox may have 64 watches
+// WatchFiles implements [compute.FileWatcher]. The sandbox may have 16 watches
 // at once, each of 16384 directories; links are not followed, /proc is left
 // out. A file that WriteFile has replaced is told of as created and written.
 // The watch ends with the sandbox's init, too.
