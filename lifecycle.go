@@ -48,13 +48,17 @@ const KeyLabel = "compute.key"
 
 // GetOrCreate returns the living sandbox that was created under key, or
 // creates it. Programs that race settle on the oldest sandbox and destroy the
-// others, for which each lists once more after it has created. A listing that
-// fails is an error, never a new sandbox.
+// others, for which each lists once more after it has found or created one: a
+// listing that is made page by page, or of several providers, may miss the
+// oldest. A listing that fails is an error, never a new sandbox.
 func GetOrCreate(ctx context.Context, c Sandboxes, key string, opts *CreateSandboxOptions) (sb Sandbox, created bool, err error) {
 	if key == "" || hasNUL(key) {
 		return nil, false, &Error{Op: "get or create sandbox", Kind: ErrInvalid, Err: errors.New("bad key")}
 	}
 	id, err := oldest(ctx, c, key)
+	if err == nil && id != "" {
+		id, err = oldest(ctx, c, key) // what is older than the one just found was there before this listing began
+	}
 	if err != nil {
 		return nil, false, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -263,4 +264,37 @@ func TestClose(t *testing.T) {
 	require.NoError(t, compute.Close(struct{ compute.Compute }{inner}), "what cannot be closed need not be")
 	_, isCloser := compute.Intercept(inner, pass).(io.Closer)
 	require.False(t, isCloser)
+}
+
+// forgetful misses a sandbox in its first listing.
+type forgetful struct {
+	compute.Compute
+	id     string
+	listed int
+}
+
+func (f *forgetful) ListSandboxes(ctx context.Context, opts *compute.ListSandboxesOptions) iter.Seq2[*compute.SandboxInfo, error] {
+	f.listed++
+	first := f.listed == 1
+	return func(yield func(*compute.SandboxInfo, error) bool) {
+		for info, err := range f.Compute.ListSandboxes(ctx, opts) {
+			if (!first || info.ID != f.id) && !yield(info, err) {
+				return
+			}
+		}
+	}
+}
+
+func TestGetOrCreateListingMisses(t *testing.T) {
+	c := &computefake.Compute{Label: "fake"}
+	var ids []string
+	for range 2 {
+		sb, err := c.CreateSandbox(t.Context(), &compute.CreateSandboxOptions{Metadata: map[string]string{compute.KeyLabel: "key"}})
+		require.NoError(t, err)
+		ids = append(ids, sb.ID())
+	}
+	sb, created, err := compute.GetOrCreate(t.Context(), &forgetful{Compute: c, id: ids[0]}, "key", nil)
+	require.NoError(t, err)
+	require.False(t, created)
+	require.Equal(t, ids[0], sb.ID(), "the oldest, though the first listing was made before it was there")
 }

@@ -436,7 +436,7 @@ func TestImages(t *testing.T) {
 	if os.Geteuid() == 0 {
 		require.NoError(t, err)
 	} else {
-		require.ErrorIs(t, err, compute.ErrInvalid, "an ordinary user's sandbox has no other users")
+		require.ErrorIs(t, err, errors.ErrUnsupported, "an ordinary user's sandbox has no other users")
 	}
 }
 
