@@ -61,6 +61,8 @@ func child(mode, dir string) error {
 		return leave(ctx, c)
 	case "acts":
 		return acts(ctx, c)
+	case "builds":
+		return builds(ctx, c)
 	}
 	for {
 		if err := life(ctx, c); err != nil {

@@ -307,7 +307,7 @@ func (s *Sandbox) change(ctx context.Context, op string, f func(*meta) error) er
 	if err := ended(ctx, op, s.id); err != nil {
 		return err
 	}
-	unlock, err := lock(filepath.Join(s.p.state.box(s.id), "lock"), true, true)
+	unlock, err := lockDir(s.p.state.box(s.id), true, true)
 	if errors.Is(err, fs.ErrNotExist) {
 		return providers.NotFound(op, name, s.id)
 	}
