@@ -187,7 +187,12 @@ func acts(ctx context.Context, c compute.Compute) error {
 	return nil
 }
 
-func ran(res *compute.Result, err error) error { return cmp.Or(err, res.Err()) }
+func ran(res *compute.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	return res.Err()
+}
 
 // a story is what a program has told before its end.
 type story struct {

@@ -63,6 +63,8 @@ func child(mode, dir string) error {
 		return acts(ctx, c)
 	case "builds":
 		return builds(ctx, c)
+	case "older":
+		return older(ctx, c)
 	}
 	for {
 		if err := life(ctx, c); err != nil {

@@ -215,6 +215,9 @@ func (p *Provider) outside(op, id string, err error) error {
 	if errors.Is(err, engine.ErrMount) {
 		e.Kind, e.NothingDone = compute.ErrInvalid, true
 	}
+	if errors.Is(err, engine.ErrVersion) {
+		e.Kind, e.NothingDone = compute.ErrConflict, true
+	}
 	return e
 }
 
