@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -126,7 +125,7 @@ const lookSoon = 5 * time.Millisecond
 // changing reports that somebody is at work on a sandbox just now, or was since
 // m was read: a machine that is gone may be so for a reason.
 func (p *Provider) changing(m *meta) bool {
-	unlock, err := lock(filepath.Join(p.state.box(m.ID), "lock"), false, false)
+	unlock, err := lockDir(p.state.box(m.ID), false, false)
 	if err != nil || unlock == nil {
 		return true
 	}

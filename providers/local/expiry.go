@@ -107,7 +107,7 @@ func (p *Provider) box(m *meta, run string) *engine.Box {
 // bury removes what is left of a sandbox that is over, unless somebody is at
 // work on it: then whoever looks next does.
 func (p *Provider) bury(ctx context.Context, id string) error {
-	unlock, err := lock(filepath.Join(p.state.box(id), "lock"), true, false)
+	unlock, err := lockDir(p.state.box(id), true, false)
 	if err != nil || unlock == nil {
 		return ignoreNotExist(err)
 	}
@@ -117,7 +117,7 @@ func (p *Provider) bury(ctx context.Context, id string) error {
 	if err != nil || p.over(m) == "" {
 		return ignoreNotExist(err)
 	}
-	return p.clear(ctx, id)
+	return p.clearAll(ctx, m)
 }
 
 // buried reports whether a sandbox is over, and removes what is left of it.

@@ -119,7 +119,7 @@ func (p *Provider) PullImage(ctx context.Context, ref string) error {
 	if err := ended(ctx, op, ""); err != nil {
 		return err
 	}
-	unlock, err := lock(p.state.path("lock"), false, true)
+	unlock, err := p.useLayers()
 	if err != nil {
 		return p.outside(op, "", err)
 	}

@@ -59,7 +59,8 @@ func announceSteps() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	const flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_TSYNC | unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH
+	const flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_TSYNC | unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH |
+		unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV // or a signal makes the step begin anew
 	listener, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
 	if errno != 0 {
 		return os.NewSyscallError("seccomp", errno)
@@ -81,6 +82,8 @@ type stepper struct {
 	killAt   int  // 1 is the first; 0 is never
 	whoever  bool // kills who makes the step, and not the program
 	before   func()
+	each     func(nr uint32) // runs before every step
+	mode     string          // what the program does; empty is acts
 	count    atomic.Int64
 }
 
@@ -99,6 +102,9 @@ func (s *stepper) serve() {
 		var n notification
 		if ioctl(fd, notifReceive, unsafe.Pointer(&n)) != nil {
 			continue // its maker has died since
+		}
+		if s.each != nil {
+			s.each(uint32(n.nr))
 		}
 		if s.count.Add(1) == int64(s.killAt) {
 			if s.before != nil {
@@ -181,7 +187,12 @@ func acts(ctx context.Context, c compute.Compute) error {
 	return nil
 }
 
-func ran(res *compute.Result, err error) error { return cmp.Or(err, res.Err()) }
+func ran(res *compute.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	return res.Err()
+}
 
 // a story is what a program has told before its end.
 type story struct {
@@ -223,7 +234,7 @@ func perform(t *testing.T, dir string, s *stepper) story {
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), exe)
-	cmd.Env = append(os.Environ(), childEnv+"=acts:"+dir, stepsEnv+"=3")
+	cmd.Env = append(os.Environ(), childEnv+"="+cmp.Or(s.mode, "acts")+":"+dir, stepsEnv+"=3")
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()

@@ -61,6 +61,10 @@ func child(mode, dir string) error {
 		return leave(ctx, c)
 	case "acts":
 		return acts(ctx, c)
+	case "builds":
+		return builds(ctx, c)
+	case "older":
+		return older(ctx, c)
 	}
 	for {
 		if err := life(ctx, c); err != nil {

@@ -14,7 +14,12 @@ import (
 // unlock or with this program, however it ends. Without wait, it returns a nil
 // unlock if somebody else has the lock.
 func lock(file string, exclusive, wait bool) (unlock func(), err error) {
-	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	return lockFile(file, os.O_CREATE, exclusive, wait)
+}
+
+// lockFile is lock with flags for opening the file.
+func lockFile(file string, flags int, exclusive, wait bool) (unlock func(), err error) {
+	f, err := os.OpenFile(file, os.O_RDWR|flags, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +43,12 @@ func lock(file string, exclusive, wait bool) (unlock func(), err error) {
 		}
 		return nil, &fs.PathError{Op: "lock", Path: file, Err: err}
 	}
-	return func() { _ = f.Close() }, nil
+	return func() {
+		// Closing alone would leave the lock to a process that this program is
+		// starting, which has the descriptor too until it executes its own.
+		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+		_ = f.Close()
+	}, nil
 }
 
 // device tells file systems apart.

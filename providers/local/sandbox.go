@@ -105,6 +105,9 @@ func (s *Sandbox) info(ctx context.Context, op string, m *meta) (*compute.Sandbo
 		return info, nil
 	case ctx.Err() != nil:
 		return nil, ended(ctx, op, m.ID)
+	case errors.Is(err, engine.ErrVersion): // it lives; a listing must not fail for it
+		info.Reason = err.Error()
+		return info, nil
 	case !errors.Is(err, engine.ErrGone):
 		return nil, s.p.outside(op, m.ID, err)
 	}
@@ -183,7 +186,7 @@ func (s *Sandbox) fix(ctx context.Context, op string, err error) error {
 	case errors.Is(err, engine.ErrLimit):
 		e.Kind, e.NothingDone = compute.ErrLimit, true
 	case errors.Is(err, engine.ErrVersion):
-		e.Kind = compute.ErrConflict
+		e.Kind, e.NothingDone = compute.ErrConflict, true
 	case errors.Is(err, syscall.ENOTTY):
 		e.Kind = compute.ErrInvalid
 	default:
@@ -254,8 +257,12 @@ func (s *Sandbox) Resume(ctx context.Context) error {
 	const op = "resume"
 	return s.change(ctx, op, func(m *meta) error {
 		if !m.Suspended {
-			if info, err := s.info(ctx, op, m); err != nil || info.Status == compute.StatusRunning {
+			info, err := s.info(ctx, op, m)
+			if err != nil || info.Status == compute.StatusRunning && info.Reason == "" {
 				return err
+			}
+			if info.Status == compute.StatusRunning { // what runs in it is not ended unasked
+				return &compute.Error{Op: op, Provider: name, ID: s.id, Kind: compute.ErrConflict, NothingDone: true, Err: errors.New(info.Reason)}
 			}
 		}
 		if err := s.foldRuns(ctx, m); err != nil {
@@ -307,7 +314,7 @@ func (s *Sandbox) change(ctx context.Context, op string, f func(*meta) error) er
 	if err := ended(ctx, op, s.id); err != nil {
 		return err
 	}
-	unlock, err := lock(filepath.Join(s.p.state.box(s.id), "lock"), true, true)
+	unlock, err := lockDir(s.p.state.box(s.id), true, true)
 	if errors.Is(err, fs.ErrNotExist) {
 		return providers.NotFound(op, name, s.id)
 	}

@@ -61,13 +61,9 @@ func unsupported(option string) error {
 
 // create makes the sandbox that m describes, or leaves nothing.
 func (p *Provider) create(ctx context.Context, op string, m *meta, snapshot string) (err error) {
-	dir := p.state.box(m.ID)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return p.outside(op, "", err)
-	}
-	unlock, err := lock(filepath.Join(dir, "lock"), true, true)
+	unlock, err := p.state.newDir(p.state.box(m.ID))
 	if err != nil {
-		return p.outside(op, "", errors.Join(err, os.RemoveAll(dir)))
+		return p.outside(op, "", err)
 	}
 	defer unlock()
 	defer func() {
@@ -136,7 +132,7 @@ func (p *Provider) refer(ctx context.Context, op string, m *meta, snapshot strin
 	if snapshot == "" && !p.hasOrigin(m) {
 		return nil
 	}
-	unlock, err := lock(p.state.path("lock"), false, true)
+	unlock, err := p.useLayers()
 	if err != nil {
 		return p.outside(op, "", err)
 	}
@@ -218,6 +214,9 @@ func (p *Provider) outside(op, id string, err error) error {
 	}
 	if errors.Is(err, engine.ErrMount) {
 		e.Kind, e.NothingDone = compute.ErrInvalid, true
+	}
+	if errors.Is(err, engine.ErrVersion) {
+		e.Kind, e.NothingDone = compute.ErrConflict, true
 	}
 	return e
 }
@@ -343,8 +342,7 @@ func (p *Provider) DestroySandbox(ctx context.Context, id string) error {
 	}
 	p.closeURLs(id)
 	p.closeSSH(id)
-	dir := p.state.box(id)
-	unlock, err := lock(filepath.Join(dir, "lock"), true, true)
+	unlock, err := lockDir(p.state.box(id), true, true)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -352,11 +350,19 @@ func (p *Provider) DestroySandbox(ctx context.Context, id string) error {
 		return p.outside(op, id, err)
 	}
 	defer unlock()
-	m, _ := p.state.loadBox(id) // there may be none, or a damaged one
-	if err := p.clear(ctx, id); err != nil || m == nil || !ownLayers(m.Layers) || p.onTemplate(m) {
-		return p.hostError(op, id, err)
+	m, err := p.state.loadBox(id)
+	if err != nil { // there may be none, or a damaged one
+		return p.hostError(op, id, p.clear(ctx, id))
 	}
-	return p.outside(op, id, p.collect())
+	return p.hostError(op, id, p.clearAll(ctx, m))
+}
+
+// clearAll is clear, and removes those layers with the sandbox that only it had.
+func (p *Provider) clearAll(ctx context.Context, m *meta) error {
+	if err := p.clear(ctx, m.ID); err != nil || !ownLayers(m.Layers) || p.onTemplate(m) {
+		return err
+	}
+	return p.collect()
 }
 
 // clear removes a sandbox's directory and ends its machine. The caller has its
@@ -395,7 +401,7 @@ func (p *Provider) clear(ctx context.Context, id string) error {
 			}
 		}
 	}
-	return os.RemoveAll(dir)
+	return removeDir(dir)
 }
 
 // sweep removes what programs that were killed have left half made or half
@@ -412,7 +418,7 @@ func (p *Provider) sweep(ctx context.Context) error {
 		if p.state.hasBox(id) || !validID(id, boxPrefix) {
 			continue
 		}
-		unlock, err := lock(filepath.Join(p.state.box(id), "lock"), true, false)
+		unlock, err := p.state.lockLeft(p.state.box(id))
 		if err != nil || unlock == nil {
 			continue // gone, or somebody is at work on it
 		}

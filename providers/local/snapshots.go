@@ -60,7 +60,7 @@ func (p *Provider) noSnapshots(op string) error {
 // capture copies what the sandbox has written and records the snapshot. Until
 // then the copies belong to nobody, so the lock keeps them from being removed.
 func (p *Provider) capture(ctx context.Context, op string, s *Sandbox, m *meta, sm *snapshotMeta) (err error) {
-	unlock, err := lock(p.state.path("lock"), false, true)
+	unlock, err := p.useLayers()
 	if err != nil {
 		return p.outside(op, "", err)
 	}
@@ -226,70 +226,6 @@ func (p *Provider) DeleteSnapshot(ctx context.Context, id string) error {
 	return p.outside(op, id, p.collect())
 }
 
-// collect removes the layers that nothing refers to, unless somebody is using
-// layers just now: then whoever comes next does.
-func (p *Provider) collect() error {
-	unlock, err := lock(p.state.path("lock"), true, false)
-	if err != nil || unlock == nil {
-		return err
-	}
-	defer unlock()
-	if err := cmp.Or(removeTemps(p.state.path("snapshots")), removeTemps(p.state.path("steps"))); err != nil {
-		return err
-	}
-	used, err := p.references()
-	if err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(p.state.path("layers"))
-	if err != nil {
-		return err
-	}
-	var layers []string
-	for _, e := range entries { // with those that are unfinished: nobody is at work on them
-		if !used[e.Name()] {
-			layers = append(layers, e.Name())
-		}
-	}
-	return p.removeLayers(layers)
-}
-
-// references finds the layers that sandboxes, snapshots, templates and caches
-// refer to.
-func (p *Provider) references() (map[string]bool, error) {
-	used := map[string]bool{}
-	use := func(ids []string) {
-		for _, id := range ids {
-			used[id] = true
-		}
-	}
-	boxes, err := p.state.boxes()
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range boxes {
-		var refs []string
-		if err := load(filepath.Join(p.state.box(id), "refs.json"), &refs); ignoreNotExist(err) != nil {
-			return nil, err
-		}
-		use(refs)
-	}
-	snaps, err := p.state.snapshots()
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range snaps {
-		sm, err := p.state.loadSnapshot(id)
-		if ignoreNotExist(err) != nil {
-			return nil, err
-		}
-		if err == nil {
-			use(sm.Layers)
-		}
-	}
-	return used, errors.Join(p.cachedLayers(use), p.templateReferences(use))
-}
-
 // Rollback implements [compute.Rollbacker].
 func (s *Sandbox) Rollback(ctx context.Context, snapshotID string) error {
 	const op = "rollback"
@@ -297,7 +233,7 @@ func (s *Sandbox) Rollback(ctx context.Context, snapshotID string) error {
 		if m.Isolation == None {
 			return fail(op, s.id, errors.ErrUnsupported, "without isolation there are no snapshots")
 		}
-		unlock, err := lock(s.p.state.path("lock"), false, true)
+		unlock, err := s.p.useLayers()
 		if err != nil {
 			return s.p.outside(op, s.id, err)
 		}
@@ -328,6 +264,9 @@ func (s *Sandbox) rollback(ctx context.Context, op string, m *meta, snap *snapsh
 	errs := []error{save(refs, next.Layers)}
 	for _, run := range m.Runs {
 		errs = append(errs, s.drop(ctx, run))
+	}
+	if ownLayers(m.Layers) {
+		errs = append(errs, s.p.collect())
 	}
 	return s.p.outside(op, s.id, errors.Join(errs...))
 }

@@ -23,8 +23,10 @@ import (
 //	layers/ID/               files of a snapshot, a template, an image or a base, never changed
 //	cache/KEY.json           the layers of an image or a base; see cache.go
 //	base/                    copies of this machine's files; see engine.Spec.StateDir
+//	making                   held shared while a directory is made; see lock_dir.go
 //	publish                  held while a sandbox is given its time of creation
 //	lock                     held shared to use layers, exclusively to remove some
+//	uncollected              there may be layers to remove; see collect.go
 //
 // A JSON file is replaced by renaming, never changed in place.
 //

@@ -56,7 +56,7 @@ func (p *Provider) readyTemplateMeta(op, idOrName string) (*templateMeta, error)
 
 // referTemplate makes the layers of the template m's, in a way that keeps them.
 func (p *Provider) referTemplate(op string, m *meta) error {
-	unlock, err := lock(p.state.path("lock"), false, true)
+	unlock, err := p.useLayers()
 	if err != nil {
 		return p.outside(op, "", err)
 	}

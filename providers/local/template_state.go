@@ -77,7 +77,7 @@ func (p *Provider) abandoned(m *templateMeta) (string, error) {
 	if m.Status != compute.TemplateBuilding {
 		return "", nil
 	}
-	unlock, err := lock(filepath.Join(p.state.template(m.ID), "lock"), false, false)
+	unlock, err := lockDir(p.state.template(m.ID), false, false)
 	if err != nil || unlock == nil {
 		return "", ignoreNotExist(err)
 	}
@@ -159,10 +159,10 @@ func (p *Provider) sweepTemplates(ctx context.Context) error {
 		return err
 	}
 	for _, id := range ids {
-		if !validID(id, templatePrefix) || p.finished(id) || p.begun(id) {
+		if !validID(id, templatePrefix) || p.finished(id) {
 			continue
 		}
-		unlock, err := lock(filepath.Join(p.state.template(id), "lock"), true, false)
+		unlock, err := p.state.lockLeft(p.state.template(id))
 		if err != nil || unlock == nil {
 			continue // gone, or it is being built
 		}
@@ -175,17 +175,6 @@ func (p *Provider) sweepTemplates(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// begun reports whether a program may be about to take the lock of a template,
-// which it can only when the directory is there.
-func (p *Provider) begun(id string) bool {
-	info, err := os.Stat(p.state.template(id))
-	if err != nil || time.Since(info.ModTime()) > time.Minute {
-		return false
-	}
-	_, err = p.state.loadTemplate(id)
-	return errors.Is(err, fs.ErrNotExist)
 }
 
 func (p *Provider) finished(id string) bool {

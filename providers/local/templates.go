@@ -122,13 +122,9 @@ func (p *Provider) noTemplates(op string) error {
 
 // makeTemplate builds the template, or leaves nothing of it.
 func (p *Provider) makeTemplate(ctx context.Context, op string, m *templateMeta, b *builder) (err error) {
-	dir := p.state.template(m.ID)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return p.outside(op, "", err)
-	}
-	unlock, err := lock(filepath.Join(dir, "lock"), true, true)
+	unlock, err := p.state.newDir(p.state.template(m.ID))
 	if err != nil {
-		return p.outside(op, "", errors.Join(err, os.RemoveAll(dir)))
+		return p.outside(op, "", err)
 	}
 	defer unlock()
 	defer func() {
@@ -137,7 +133,7 @@ func (p *Provider) makeTemplate(ctx context.Context, op string, m *templateMeta,
 		}
 	}()
 	// Layers of steps belong to nobody until the template is there.
-	using, err := lock(p.state.path("lock"), false, true)
+	using, err := p.useLayers()
 	if err != nil {
 		return p.outside(op, "", err)
 	}
@@ -194,7 +190,7 @@ func (p *Provider) clearTemplate(ctx context.Context, id string) error {
 			}
 		}
 	}
-	return os.RemoveAll(dir)
+	return removeDir(dir)
 }
 
 // GetTemplate implements [compute.Compute].
@@ -289,15 +285,14 @@ func (p *Provider) DeleteTemplate(ctx context.Context, id string) error {
 	if err != nil {
 		return p.outside(op, id, err)
 	}
-	// Somebody may be at work only on one that is not ready. (The lock of a
-	// program outlives it for a moment in a child that it is starting.)
-	wait := p.finished(id)
+	// Somebody may be at work for long only on one that is not ready.
+	ready := p.finished(id)
 	err = os.Remove(filepath.Join(p.state.template(id), "meta.json"))
 	unpublish()
 	if ignoreNotExist(err) != nil {
 		return p.outside(op, id, err)
 	}
-	unlock, err := lock(filepath.Join(p.state.template(id), "lock"), true, wait)
+	unlock, err := soon(func() (func(), error) { return lockDir(p.state.template(id), true, ready) })
 	if errors.Is(err, fs.ErrNotExist) || err == nil && unlock == nil {
 		return nil // it never was, or whoever builds it clears it up
 	}

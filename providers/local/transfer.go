@@ -58,7 +58,7 @@ func (p *Provider) ExportSnapshot(ctx context.Context, id string, w io.Writer) e
 	if err := errors.Join(p.noSnapshots(op), ended(ctx, op, id)); err != nil {
 		return err
 	}
-	unlock, err := lock(p.state.path("lock"), false, true)
+	unlock, err := p.useLayers()
 	if err != nil {
 		return p.outside(op, id, err)
 	}
@@ -163,7 +163,7 @@ func (p *Provider) ImportSnapshot(ctx context.Context, r io.Reader, opts *Import
 	if err := m.fits(opts.AnyBase); err != nil {
 		return nil, fail(op, "", errors.ErrUnsupported, "%w", err)
 	}
-	unlock, err := lock(p.state.path("lock"), false, true)
+	unlock, err := p.useLayers()
 	if err != nil {
 		return nil, p.outside(op, "", err)
 	}

@@ -36,7 +36,8 @@ var (
 	// ErrLimit reports that the sandbox's limit of processes is reached.
 	ErrLimit = errors.New("a limit of the sandbox is reached")
 	// ErrVersion reports an init that another version of the library started.
-	ErrVersion = errors.New("the sandbox's init speaks another version of the protocol")
+	ErrVersion = errors.New("it was started by another version of this library, with which this one cannot talk: " +
+		"suspend and resume it, which keeps its files and ends its processes, or go on with it in that version")
 )
 
 // An UnavailableError reports that this system lacks what a sandbox needs.

@@ -160,7 +160,11 @@ func shutdownUnseen(ctx context.Context, dir string) error {
 		return err
 	}
 	defer c.close()
-	if _, err := c.reply(); err != nil {
+	if _, err := c.reply(); errors.Is(err, ErrGone) {
+		// Nobody was there: for a moment, a process that this program is
+		// starting has its descriptors too, and so the socket of one that ended.
+		return nil
+	} else if err != nil {
 		return err
 	}
 	// The kernel ends the connection when it ends init.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -64,11 +65,11 @@ func New(cfg Config) (*Machine, error) {
 	if m.work, err = filepath.EvalSymlinks(filepath.Join(dir, workName)); err != nil {
 		return nil, err
 	}
-	if m.owner, err = takeOwner(dir, os.O_CREATE); err != nil {
+	if m.owner, err = takeOwner(dir); err != nil {
 		return nil, err
 	}
 	if err := killTree(m.isOurs, nil); err != nil {
-		return nil, errors.Join(err, m.owner.Close())
+		return nil, errors.Join(err, releaseOwner(m.owner))
 	}
 	return m, nil
 }
@@ -81,20 +82,23 @@ func markOf(dir string) string {
 
 func (m *Machine) isOurs(mark string) bool { return strings.HasPrefix(mark, m.mark) }
 
+// Owned looks by taking the lock for a moment, which takeOwner waits out.
+const (
+	ownerTries = 50
+	ownerPause = time.Millisecond
+)
+
 // takeOwner locks the directory. The lock ends with this program, too.
-func takeOwner(dir string, flags int) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, ownerName), os.O_RDWR|flags, 0o600) //nolint:gosec // the state directory is the user's to choose
+func takeOwner(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, ownerName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, unix.EINTR) {
+	for range ownerTries {
+		if err = tryLock(f, unix.LOCK_EX); !errors.Is(err, ErrOwned) {
 			break
 		}
-	}
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = ErrOwned
+		time.Sleep(ownerPause)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -102,12 +106,34 @@ func takeOwner(dir string, flags int) (*os.File, error) {
 	return f, nil
 }
 
+// tryLock takes a lock that nobody has, or fails with ErrOwned.
+func tryLock(f *os.File, how int) error {
+	for {
+		switch err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB); err {
+		case unix.EINTR:
+		case unix.EWOULDBLOCK:
+			return ErrOwned
+		default:
+			return os.NewSyscallError("flock", err)
+		}
+	}
+}
+
+// releaseOwner gives the directory back. Closing alone would leave the lock to
+// a process that is just being started, until it executes its program.
+func releaseOwner(f *os.File) error {
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+	return f.Close()
+}
+
 // Owned reports whether a machine, of this program or another, has dir.
 func Owned(dir string) bool {
-	f, err := takeOwner(dir, 0)
-	if err == nil {
-		_ = f.Close()
+	f, err := os.OpenFile(filepath.Join(dir, ownerName), os.O_RDWR, 0) //nolint:gosec // the state directory is the user's to choose
+	if err != nil {
+		return false
 	}
+	err = tryLock(f, unix.LOCK_SH) // many may look at once
+	_ = releaseOwner(f)
 	return errors.Is(err, ErrOwned)
 }
 
@@ -165,7 +191,7 @@ func (m *Machine) Shutdown(ctx context.Context) error {
 	go func() {
 		defer close(done)
 		m.owned.Wait()
-		_ = m.owner.Close() // a second time does nothing
+		_ = releaseOwner(m.owner) // a second time does nothing
 	}()
 	select {
 	case <-done:
