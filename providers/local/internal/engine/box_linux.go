@@ -17,11 +17,12 @@ import (
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
-// A Box is a sandbox. It holds no resources, and may be used by many
-// goroutines at once: each operation is a connection of its own.
+// A Box is a sandbox. It holds nothing that has to be closed, and may be used
+// by many goroutines at once: each operation is a connection of its own.
 type Box struct {
 	dir    string
 	gvisor bool // its init's socket is elsewhere
+	spare  spare
 }
 
 // Open returns the running sandbox of a directory. It fails with ErrGone if
@@ -123,17 +124,25 @@ type call struct {
 // call sends a request. Until release or close, the end of ctx interrupts
 // whatever waits on the connection.
 func (b *Box) call(ctx context.Context, r *wire.Request) (*call, error) {
+	if c := b.callSpare(ctx, r); c != nil {
+		return c, nil
+	}
 	conn, err := b.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := &call{Conn: conn, ctx: ctx}
-	c.stop = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	c := newCall(ctx, conn)
 	if err := c.Send(r); err != nil {
 		c.close()
 		return nil, c.failed(err)
 	}
 	return c, nil
+}
+
+func newCall(ctx context.Context, conn wire.Conn) *call {
+	c := &call{Conn: conn, ctx: ctx}
+	c.stop = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	return c
 }
 
 func (b *Box) dial(ctx context.Context) (wire.Conn, error) {
@@ -142,11 +151,7 @@ func (b *Box) dial(ctx context.Context) (wire.Conn, error) {
 	}
 	path := filepath.Join(b.dir, socketName)
 	for {
-		var conn *net.UnixConn
-		err := withShortPath(path, func(short string) (err error) {
-			conn, err = net.DialUnix("unix", nil, &net.UnixAddr{Name: short, Net: "unix"})
-			return err
-		})
+		conn, err := dialOnce(path)
 		switch {
 		case err == nil:
 			return wire.Conn{UnixConn: conn}, nil
@@ -160,6 +165,14 @@ func (b *Box) dial(ctx context.Context) (wire.Conn, error) {
 			return wire.Conn{}, err
 		}
 	}
+}
+
+func dialOnce(path string) (conn *net.UnixConn, err error) {
+	err = withShortPath(path, func(short string) (err error) {
+		conn, err = net.DialUnix("unix", nil, &net.UnixAddr{Name: short, Net: "unix"})
+		return err
+	})
+	return conn, err
 }
 
 func (c *call) close() {

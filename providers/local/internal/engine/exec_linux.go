@@ -50,6 +50,7 @@ func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
 	r.pump(files[0], stdout, &r.owed[0])
 	r.pump(files[1], stderr, &r.owed[1])
 	ended := r.relay(cmd.Signals)
+	b.dialAhead()
 	exit, err := r.wait(ctx)
 	ended()
 	r.drain(files)

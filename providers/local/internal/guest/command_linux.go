@@ -118,11 +118,11 @@ func (r *root) workingDir(dir string) (string, error) {
 		dir = workDir
 	}
 	dir = absolute(dir)
-	fd, err := r.open(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	fd, err := r.openFd(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return "", &opError{wire.CodeDir, &os.PathError{Op: "chdir", Path: dir, Err: err}}
 	}
-	return dir, fd.Close()
+	return dir, unix.Close(fd)
 }
 
 // lookProgram finds a program as execvp does, except that links of /proc are
@@ -157,16 +157,16 @@ func notFound(name string) *opError {
 }
 
 func (r *root) executable(name string) error {
-	f, err := r.open(name, unix.O_PATH, 0)
+	fd, err := r.openFd(name, unix.O_PATH, 0)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), name == "":
 		return notFound(name)
 	case err != nil:
 		return &opError{wire.CodeNotExec, &os.PathError{Op: "exec", Path: name, Err: err}}
 	}
-	defer f.Close()
+	defer unix.Close(fd)
 	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+	if err := unix.Fstat(fd, &st); err != nil {
 		return err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o111 == 0 {

@@ -2,6 +2,7 @@ package guest
 
 import (
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -100,10 +101,12 @@ func exitOf(ch *child) wire.Exit {
 }
 
 // A stdio is the standard files of a command: the ends that the command gets,
-// and the ends on this side.
+// and the ends on this side. Those are plain descriptors until somebody here
+// is to use them: most go to the host and are closed.
 type stdio struct {
 	child    [3]uintptr
-	theirs   []*os.File
+	theirs   []int
+	own      []int    // input if any, then outputs; empty once they are files
 	in       *os.File // nil without input
 	out, err *os.File // err is nil with a terminal
 	tty      bool
@@ -113,40 +116,52 @@ func (s *server) openStdio(r *wire.Request) (*stdio, error) {
 	if r.TTY {
 		return s.openTerminal(r.Size)
 	}
-	io := &stdio{}
-	io.child[0] = s.null.Fd()
+	io := &stdio{child: [3]uintptr{s.null.Fd()}}
+	first := 1
 	if r.Stdin {
-		if err := io.pipe(0, &io.in); err != nil {
+		first = 0
+	}
+	for n := first; n < len(io.child); n++ {
+		if err := io.pipe(n); err != nil {
+			io.closeChild()
+			io.close()
 			return nil, err
 		}
-	}
-	if err := io.pipe(1, &io.out); err != nil {
-		return nil, err
-	}
-	if err := io.pipe(2, &io.err); err != nil {
-		return nil, err
 	}
 	return io, nil
 }
 
-// pipe makes the pipe of standard file n. Only this side's end is made
+// pipe makes the pipe of standard file n. Only this side's end is left
 // non-blocking: programs do not expect that of theirs.
-func (p *stdio) pipe(n int, ours **os.File) error {
+func (p *stdio) pipe(n int) error {
 	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		p.closeChild()
-		p.close()
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return err
 	}
 	mine, theirs := fds[0], fds[1]
 	if n == 0 {
 		mine, theirs = theirs, mine
 	}
-	_ = unix.SetNonblock(mine, true)
-	*ours = os.NewFile(uintptr(mine), "pipe")
 	p.child[n] = uintptr(theirs)
-	p.theirs = append(p.theirs, os.NewFile(uintptr(theirs), "pipe"))
-	return nil
+	p.theirs = append(p.theirs, theirs)
+	p.own = append(p.own, mine)
+	_, err := unix.FcntlInt(uintptr(theirs), unix.F_SETFL, 0)
+	return err
+}
+
+// open makes files of the ends on this side.
+func (p *stdio) open() {
+	files := make([]*os.File, 0, len(p.child))
+	for _, fd := range p.own {
+		files = append(files, os.NewFile(uintptr(fd), "pipe"))
+	}
+	p.own = nil
+	switch len(files) {
+	case 3:
+		p.in, p.out, p.err = files[0], files[1], files[2]
+	case 2:
+		p.out, p.err = files[0], files[1]
+	}
 }
 
 // openTerminal opens a new terminal without looking at any name that a
@@ -167,7 +182,7 @@ func (s *server) openTerminal(size wire.Size) (*stdio, error) {
 		io.close()
 		return nil, os.NewSyscallError("TIOCGPTPEER", errno)
 	}
-	io.theirs = []*os.File{os.NewFile(slave, "terminal")}
+	io.theirs = []int{int(slave)}
 	io.child = [3]uintptr{slave, slave, slave}
 	return io, io.resize(size)
 }
@@ -194,7 +209,7 @@ func (p *stdio) resize(size wire.Size) error {
 
 // hostFds are the ends to pass to the host: input if any, then outputs.
 func (p *stdio) hostFds() []int {
-	var fds []int
+	fds := slices.Clone(p.own)
 	for _, f := range []*os.File{p.in, p.out, p.err} {
 		if f != nil {
 			fds = append(fds, rawFd(f))
@@ -213,19 +228,25 @@ func rawFd(f *os.File) int {
 }
 
 func (p *stdio) closeChild() {
-	for _, f := range p.theirs {
-		_ = f.Close()
-	}
+	closeFds(p.theirs)
 	p.theirs = nil
 }
 
+// closeStdin closes the input, which is the host's.
 func (p *stdio) closeStdin() {
+	const all = 3
+	if len(p.own) == all {
+		_ = unix.Close(p.own[0])
+		p.own = p.own[1:]
+	}
 	if p.in != nil {
 		_ = p.in.Close()
 	}
 }
 
 func (p *stdio) close() {
+	closeFds(p.own)
+	p.own = nil
 	for _, f := range []*os.File{p.in, p.out, p.err} {
 		if f != nil {
 			_ = f.Close()
@@ -233,9 +254,19 @@ func (p *stdio) close() {
 	}
 }
 
+func closeFds(fds []int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+}
+
 // drain reads what is still written after the host has gone, so that a
 // process left in the background is not killed by writing to a closed pipe.
 func (p *stdio) drain() {
+	if p.allEnded() {
+		return
+	}
+	p.open()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -243,6 +274,18 @@ func (p *stdio) drain() {
 	}()
 	discard(p.out)
 	<-done
+}
+
+// allEnded reports that nothing has the outputs open any more, which is so
+// after most commands.
+func (p *stdio) allEnded() bool {
+	for _, fd := range p.own {
+		var buf [64]byte
+		if n, err := unix.Read(fd, buf[:]); n != 0 || err != nil {
+			return false
+		}
+	}
+	return len(p.own) > 0
 }
 
 func discard(f *os.File) {

@@ -32,6 +32,7 @@ func (s *server) execInline(c wire.Conn, r *wire.Request) {
 		reply(c, err)
 		return
 	}
+	io.open()
 	x := &inline{s: s, conn: c, child: ch, stdio: io, input: make(chan []byte, wire.StdinWindow+1), gone: make(chan struct{})}
 	if x.send(&wire.Reply{PID: ch.pid}) == nil {
 		x.run()

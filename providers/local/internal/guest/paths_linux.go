@@ -35,8 +35,17 @@ func absolute(name string) string {
 }
 
 func (r *root) open(name string, flags int, mode uint32) (*os.File, error) {
+	fd, err := r.openFd(name, flags, mode)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// openFd is open for those who only look and close.
+func (r *root) openFd(name string, flags int, mode uint32) (int, error) {
 	if strings.IndexByte(name, 0) >= 0 || name == "" {
-		return nil, unix.EINVAL
+		return -1, unix.EINVAL
 	}
 	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Mode: uint64(mode), Resolve: resolve}
 	for range 64 {
@@ -45,16 +54,15 @@ func (r *root) open(name string, flags int, mode uint32) (*os.File, error) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return -1, err
 		}
-		f := os.NewFile(uintptr(fd), name)
 		if ofProcess(fd) {
-			_ = f.Close()
-			return nil, unix.EACCES
+			_ = unix.Close(fd)
+			return -1, unix.EACCES
 		}
-		return f, nil
+		return fd, nil
 	}
-	return nil, unix.EAGAIN
+	return -1, unix.EAGAIN
 }
 
 // ofProcess reports whether fd is in some process's directory of /proc. For

@@ -108,6 +108,7 @@ func (s *server) background(r *wire.Request) (*process, error) {
 		io.close()
 		return nil, err
 	}
+	io.open()
 	p := &process{child: ch, argv: r.Argv, dir: r.Dir, stdio: io, stdout: spool.New(), stderr: spool.New()}
 	if err := s.table.add(p); err != nil {
 		_ = killTree(ch.mark.inode)

@@ -90,10 +90,12 @@ func (s *server) startShell(r *wire.Request) (sh *shell, err error) {
 		return nil, &opError{wire.CodeUser, err}
 	}
 	io := &stdio{child: [3]uintptr{0, s.null.Fd(), s.null.Fd()}}
-	if err := io.pipe(0, &sh.control); err != nil {
+	defer io.closeChild()
+	if err := io.pipe(0); err != nil {
+		io.close()
 		return nil, err
 	}
-	defer io.closeChild()
+	sh.control = os.NewFile(uintptr(io.own[0]), "pipe")
 	if err := sh.makeDir(); err != nil {
 		_ = sh.control.Close()
 		return nil, err

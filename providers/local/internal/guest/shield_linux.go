@@ -12,9 +12,8 @@ import (
 // untouched are the signals whose disposition stays: the first two cannot be
 // changed, the runtime interrupts its own threads with SIGURG, to which one
 // too many does nothing, and the default of the others is harmless to init.
-// SIGCHLD must not be ignored, or there would be nothing to wait for.
 var untouched = map[unix.Signal]bool{
-	unix.SIGKILL: true, unix.SIGSTOP: true, unix.SIGURG: true, unix.SIGCHLD: true,
+	unix.SIGKILL: true, unix.SIGSTOP: true, unix.SIGURG: true,
 	unix.SIGCONT: true, unix.SIGTSTP: true, unix.SIGTTIN: true, unix.SIGTTOU: true,
 }
 
@@ -36,17 +35,22 @@ func shield() error {
 		if untouched[sig] {
 			continue
 		}
-		if err := ignore(sig); err != nil {
+		if err := dispose(sig); err != nil {
 			return err
 		}
 	}
 	return dropStdio()
 }
 
-// ignore goes past os/signal, which knows only some signals and would have
-// commands inherit the disposition.
-func ignore(sig unix.Signal) error {
+// dispose has a signal do nothing. It goes past os/signal, which knows only
+// some signals and would have commands inherit the disposition.
+func dispose(sig unix.Signal) error {
 	action := [4]uint64{1} // struct sigaction of the kernel, SIG_IGN
+	if sig == unix.SIGCHLD {
+		// Ignored in so many words, children would leave nothing to wait for.
+		// Its default does nothing either, and wakes no thread to do it.
+		action[0] = 0
+	}
 	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig),
 		uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
 	if errno != 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -31,6 +32,9 @@ type spawner struct {
 	reaper *reaper
 	limits *limiter
 	last   uintptr // the last capability there is
+
+	mu    sync.Mutex
+	fresh map[int]bool // threads in a namespace that no command has had; they never end
 }
 
 // A child is a started command.
@@ -111,29 +115,60 @@ func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*chi
 	if err := s.dropBounding(); err != nil {
 		return nil, err
 	}
-	if err := unix.Unshare(unix.CLONE_NEWUTS); err != nil {
+	if err := s.takeNamespace(); err != nil {
 		return nil, fmt.Errorf("marking the command: %w", err)
 	}
-	mark, err := ownMark()
-	if err != nil {
-		return nil, fmt.Errorf("marking the command: %w", err)
-	}
-	c := &child{mark: mark, started: time.Now(), exited: make(chan struct{}), bounds: s.limits.bind()}
+	c := &child{started: time.Now(), exited: make(chan struct{}), bounds: s.limits.bind()}
 	fork := func() (int, error) {
 		defer s.limits.offer()()
 		return syscall.ForkExec(path, argv, &attr)
 	}
-	err = s.reaper.register(c, fork)
+	err := s.reaper.register(c, fork)
 	for wait := time.Millisecond; passes(err) && wait <= maxReapTime; wait *= 2 {
 		time.Sleep(wait)
 		err = s.reaper.register(c, fork)
 	}
 	if err != nil {
-		mark.close()
 		return nil, err
 	}
+	// While the command comes up: nobody knows of it yet, and the thread is
+	// still where the command was made.
+	if c.mark, err = ownMark(); err != nil {
+		_ = s.reaper.signalOne(c, syscall.SIGKILL)
+		_ = killTree(c.mark.inode)
+		c.mark.close()
+		return nil, fmt.Errorf("marking the command: %w", err)
+	}
+	s.prepareNamespace()
 	s.limits.follow(c)
 	return c, nil
+}
+
+// takeNamespace moves this thread to a namespace for the next command alone,
+// unless it is in one that was prepared.
+func (s *spawner) takeNamespace() error {
+	thread := unix.Gettid()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fresh[thread] {
+		delete(s.fresh, thread)
+		return nil
+	}
+	return unix.Unshare(unix.CLONE_NEWUTS)
+}
+
+// prepareNamespace does for the next command what that need not wait for then.
+// A failure is that command's to find.
+func (s *spawner) prepareNamespace() {
+	if unix.Unshare(unix.CLONE_NEWUTS) != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fresh == nil {
+		s.fresh = map[int]bool{}
+	}
+	s.fresh[unix.Gettid()] = true
 }
 
 // passes reports whether a failure to start is one that passes: the dead count
@@ -151,17 +186,18 @@ type mark struct {
 	inode uint64
 }
 
+// ownMark is that of this thread. If it cannot be kept open, for want of
+// descriptors, the error comes with its number.
 func ownMark() (mark, error) {
-	fd, err := unix.Open("/proc/thread-self/ns/uts", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return mark{}, err
-	}
+	const name = "/proc/thread-self/ns/uts"
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		_ = unix.Close(fd)
-		return mark{}, err
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Fstat(fd, &st)
+	} else {
+		_ = unix.Stat(name, &st)
 	}
-	return mark{fd, st.Ino}, nil
+	return mark{fd, st.Ino}, err
 }
 
 func (m mark) close() { _ = unix.Close(m.fd) }

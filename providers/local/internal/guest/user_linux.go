@@ -113,15 +113,22 @@ type version struct {
 	changed  time.Time
 }
 
+// version looks at the name itself, without opening it, which is a link in few
+// sandboxes. What it finds is compared and nothing else.
 func (r *root) version(name string) (version, bool) {
-	f, err := r.open(name, unix.O_PATH, 0)
-	if err != nil {
+	var st unix.Stat_t
+	if err := unix.Lstat(name, &st); err != nil {
 		return version{}, false
 	}
-	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return version{}, false
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		fd, err := r.openFd(name, unix.O_PATH, 0)
+		if err != nil {
+			return version{}, false
+		}
+		defer unix.Close(fd)
+		if err := unix.Fstat(fd, &st); err != nil {
+			return version{}, false
+		}
 	}
 	return version{st.Dev, st.Ino, st.Size, time.Unix(st.Ctim.Unix())}, true
 }
