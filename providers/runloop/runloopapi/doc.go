@@ -1,0 +1,2 @@
+// Package runloopapi is a client of Runloop's REST API.
+package runloopapi
