@@ -37,7 +37,11 @@ type config struct {
 	maxBody   int64
 	logger    *slog.Logger
 	h2c       bool
-	auth      string // "Bearer …"
+
+	tunnelDomain string
+	tunnelBase   *url.URL
+
+	auth string // "Bearer …"
 }
 
 // WithAPIKey sets the key, instead of the environment variable RUNLOOP_API_KEY.
@@ -75,6 +79,10 @@ func WithHeader(name, value string) Option { return func(c *config) { c.header.S
 
 // WithLogger logs every try at level debug: method, path, status, duration and request ID, never headers or bodies.
 func WithLogger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
+
+// WithTunnelDomain sets the address below which tunnels are, such as "https://tunnel.example.com": port 80 of a tunnel is then
+// at https://80-KEY.tunnel.example.com. By default it is derived from the base URL.
+func WithTunnelDomain(address string) Option { return func(c *config) { c.tunnelDomain = address } }
 
 func newConfig(opts []Option) (*config, error) {
 	c := &config{
@@ -121,6 +129,11 @@ func (c *config) check() error {
 		return err
 	}
 	c.baseURL = c.base.String()
+	if c.tunnelDomain != "" {
+		if c.tunnelBase, err = parseBaseURL(c.tunnelDomain); err != nil {
+			return fmt.Errorf("tunnel domain: %w", err)
+		}
+	}
 	return nil
 }
 

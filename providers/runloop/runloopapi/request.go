@@ -60,8 +60,8 @@ type request struct {
 	mediaType string
 	body      []byte                        // sent when open is nil
 	open      func() (io.ReadCloser, error) // makes the body of one try
-	once      bool                          // open can be called once
-	sent      bool                          // a body that can be opened once has been read from
+	size      int64                         // of what open makes, -1 if it is not known
+	spent     func() bool                   // reports that open cannot be called again; nil if it always can
 
 	tries    int // made so far
 	header   http.Header

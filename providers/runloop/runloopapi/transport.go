@@ -58,10 +58,10 @@ func (c *Client) try(ctx context.Context, r *request) (resp *http.Response, fail
 	}
 	if err != nil {
 		failure = &Error{Method: r.method, Path: r.path, Err: err}
-		failure.again = ctx.Err() == nil && !r.spent() && (errors.Is(err, ErrConnection) || errors.Is(err, ErrTimeout))
+		failure.again = ctx.Err() == nil && r.repeatable() && (errors.Is(err, ErrConnection) || errors.Is(err, ErrTimeout))
 	} else if resp.StatusCode >= 300 {
 		failure = c.answerError(r, resp)
-		failure.again = !r.spent() && retryable(resp.StatusCode, resp.Header)
+		failure.again = r.repeatable() && retryable(resp.StatusCode, resp.Header)
 		if r.response != nil {
 			resp.Body = io.NopCloser(bytes.NewReader(failure.Body))
 		}
@@ -70,8 +70,8 @@ func (c *Client) try(ctx context.Context, r *request) (resp *http.Response, fail
 	return resp, failure
 }
 
-// spent reports whether the body of r is gone, so that r cannot be tried again.
-func (r *request) spent() bool { return r.once && r.sent }
+// repeatable reports whether the body of r is still there.
+func (r *request) repeatable() bool { return r.spent == nil || r.repeatable() }
 
 var errHeaders = fmt.Errorf("%w: the server took too long to answer", ErrTimeout)
 
@@ -118,19 +118,18 @@ func (c *Client) httpRequest(ctx context.Context, r *request) (*http.Request, er
 		address += "?" + r.query.Encode()
 	}
 	var content io.Reader
-	switch {
-	case r.open != nil:
-		opened, err := r.open()
-		if err != nil {
-			return nil, fmt.Errorf("open the content: %w", err)
-		}
-		content = opened
-	case len(r.body) > 0:
+	if r.open == nil && len(r.body) > 0 {
 		content = bytes.NewReader(r.body)
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, address, content)
 	if err != nil {
 		return nil, errors.New("the request's address is not valid")
+	}
+	if r.open != nil {
+		if req.Body, err = r.open(); err != nil {
+			return nil, fmt.Errorf("open the content: %w", err)
+		}
+		req.GetBody, req.ContentLength = r.open, r.size
 	}
 	c.setHeaders(req.Header, r)
 	return req, nil
