@@ -136,7 +136,7 @@ func (f *feeder) send(ctx context.Context, w io.WriteCloser, b []byte, readErr e
 	}
 	_, err := w.Write(b)
 	switch {
-	case err == nil && readErr == io.EOF:
+	case err == nil && errors.Is(readErr, io.EOF):
 		err = w.Close()
 	case err == nil && readErr != nil:
 		f.fail(fmt.Errorf("runloop: read the input: %w", readErr))

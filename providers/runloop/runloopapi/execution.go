@@ -176,7 +176,7 @@ func (e *Execution) Stdin(ctx context.Context) io.WriteCloser {
 
 // stdinWriter sends text. rest is the beginning of a character that a Write has cut.
 type stdinWriter struct {
-	ctx       context.Context //nolint:containedctx // io.Writer has no place for it
+	ctx       context.Context // io.Writer has no place for it
 	execution *Execution
 	rest      []byte
 	closed    bool

@@ -31,7 +31,8 @@ type config struct {
 	userAgent string
 	header    http.Header
 	client    *http.Client
-	transport *http.Transport // nil when the client was given
+	upgrade   *http.Client      // makes WebSocket connections
+	owned     []*http.Transport // to be closed with the client
 	retries   int
 	timeout   time.Duration
 	maxBody   int64
@@ -62,7 +63,8 @@ func WithH2C() Option { return func(c *config) { c.h2c = true } }
 // WithRetries sets how often a request is tried again, [DefaultRetries] unless set. Zero turns retries off.
 func WithRetries(n int) Option { return func(c *config) { c.retries = n } }
 
-// WithTimeout sets how long one try of a request may take until the headers of the answer are there, and how long
+// WithTimeout sets how long one try of a request may take until the headers of the answer are there, not counting the time in
+// which an upload goes on, and how long
 // the body of an answer that is read into memory may then pause; [DefaultTimeout] unless set. Streams may pause
 // for ever: their contexts end them.
 func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
@@ -137,16 +139,24 @@ func (c *config) check() error {
 	return nil
 }
 
-// connect makes the HTTP client.
+// connect makes the HTTP clients.
 func (c *config) connect() {
 	if c.client != nil {
 		own := *c.client // the caller's is not ours to change
 		c.client = &own
 	} else {
-		c.transport = newTransport(c.h2c)
-		c.client = &http.Client{Transport: c.transport}
+		c.client = &http.Client{Transport: c.own(c.h2c)}
 	}
 	c.client.CheckRedirect = redirect
+	if c.upgrade = c.client; c.h2c { // WebSockets need HTTP/1.1
+		c.upgrade = &http.Client{Transport: c.own(false), CheckRedirect: redirect}
+	}
+}
+
+func (c *config) own(h2c bool) *http.Transport {
+	t := newTransport(h2c)
+	c.owned = append(c.owned, t)
+	return t
 }
 
 // newTransport returns the connections of one client: HTTP/2 where the server offers it in the TLS handshake, and

@@ -31,7 +31,7 @@ func (c *Client) openEvents(
 	if r.header.Get("Accept-Encoding") == "" {
 		WithRequestHeader("Accept-Encoding", "identity")(r) // compressing would hold events back
 	}
-	resp, err := c.do(ctx, r)
+	resp, err := c.do(ctx, r) //nolint:bodyclose // Close closes it
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"mime/multipart"
 	"path"
 	"sync"
+	"sync/atomic"
 )
 
 // upload is the body of a request that is a form with one file. It is read while it is sent.
@@ -22,7 +23,7 @@ type upload struct {
 	mu      sync.Mutex
 	content io.Reader
 	current *uploadBody
-	read    bool // from the content, ever
+	read    atomic.Bool // from the content, ever
 }
 
 // newUpload makes the body of r: a form that puts content at a path.
@@ -74,20 +75,16 @@ func (u *upload) measure() error {
 }
 
 // spent reports whether the content is gone.
-func (u *upload) spent() bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.read && u.seeker == nil
-}
+func (u *upload) spent() bool { return u.read.Load() && u.seeker == nil }
 
 // open returns the body from its beginning, and ends those that were opened before.
 func (u *upload) open() (io.ReadCloser, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
-	case u.read && u.seeker == nil:
+	case u.spent():
 		return nil, errors.New("the content cannot be read again")
-	case u.read:
+	case u.read.Load():
 		if _, err := u.seeker.Seek(u.start, io.SeekStart); err != nil {
 			return nil, err
 		}
@@ -130,6 +127,6 @@ func (c contentReader) Read(p []byte) (int, error) {
 	if u.current != c.body {
 		return 0, errors.New("the request is over")
 	}
-	u.read = true
+	u.read.Store(true)
 	return u.content.Read(p)
 }
