@@ -11,7 +11,7 @@ import (
 // ExecParams say how a command runs. The zero value runs it in a new shell, in the home directory, without input.
 type ExecParams struct {
 	ShellName string    // a shell that keeps its directory and variables, see [Devbox.Shell]
-	Stdin     io.Reader // UTF-8 text; nil is no input
+	Stdin     io.Reader // UTF-8 text, of which the command need not read all; nil is no input
 	Output              // where output goes while the command runs; the result has its last lines in any case
 }
 
@@ -145,10 +145,12 @@ func (f *feeder) send(ctx context.Context, w io.WriteCloser, b []byte, readErr e
 	if err == nil {
 		return true
 	}
-	// A command may end before it has read all its input.
-	if view, stateErr := f.execution.State(ctx); stateErr != nil || view.Status != ExecutionCompleted {
-		f.fail(err)
+	// A command need not read all its input, or may end before: then the service takes no more.
+	if errors.Is(err, ErrBadRequest) || errors.Is(err, ErrConflict) || errors.Is(err, errRefused) {
+		_ = w.Close() // should it read after all, it is not to wait for ever
+		return false
 	}
+	f.fail(err)
 	return false
 }
 
