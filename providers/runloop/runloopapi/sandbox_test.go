@@ -122,7 +122,7 @@ func (s *shellServer) execute(w http.ResponseWriter, r *http.Request) {
 
 func (s *shellServer) start(id, command, shell string, stdin bool) *shellExec {
 	e := &shellExec{id: id, done: make(chan struct{}), more: make(chan struct{})}
-	e.cmd = exec.Command("sh", "-c", command) //nolint:noctx // the test kills it
+	e.cmd = exec.Command("sh", "-c", command)
 	e.cmd.Dir, e.cmd.Env = s.dir, append(os.Environ(), "SHELL_NAME="+shell)
 	e.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	e.cmd.Stdout, e.cmd.Stderr = shellWriter{e, &e.stdout}, shellWriter{e, &e.stderr}
