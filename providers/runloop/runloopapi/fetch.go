@@ -9,27 +9,6 @@ import (
 	"strings"
 )
 
-// fetch makes a call and returns its answer.
-func fetch[T any](
-	ctx context.Context, c *Client, method, path string, query url.Values, in any, opts []RequestOption,
-) (*T, error) {
-	out := new(T)
-	if err := c.call(ctx, method, path, query, in, out, opts...); err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-// get makes a call without a query and a body.
-func get[T any](ctx context.Context, c *Client, path string, opts []RequestOption) (*T, error) {
-	return fetch[T](ctx, c, http.MethodGet, path, nil, nil, opts)
-}
-
-// post makes a call without a query. A nil in means no body.
-func post[T any](ctx context.Context, c *Client, path string, in any, opts []RequestOption) (*T, error) {
-	return fetch[T](ctx, c, http.MethodPost, path, nil, in, opts)
-}
-
 // listOnce is a list that the service gives in one piece, without a cursor.
 func listOnce[T any](
 	ctx context.Context, c *Client, path string, query url.Values, key string, opts []RequestOption,
@@ -62,15 +41,8 @@ func (c *Client) downloadZip(ctx context.Context, path string, opts []RequestOpt
 	return resp.Body, nil
 }
 
-// filter adds a condition to the query of a list, unless it is empty.
-func filter[S ~string](q url.Values, name string, value S) {
-	if value != "" {
-		q.Set(name, string(value))
-	}
-}
-
-// filterMetadata adds conditions on metadata: a value for each key, or any of several.
-func filterMetadata(q url.Values, is map[string]string, in map[string][]string) {
+// setMetadata adds conditions on metadata to the query of a list: a value for each key, or any of several.
+func setMetadata(q url.Values, is map[string]string, in map[string][]string) {
 	for key, value := range is {
 		q.Set("metadata["+key+"]", value)
 	}

@@ -4,7 +4,7 @@ import "context"
 
 // Me returns the account that the client's key is of.
 func (s *AccountService) Me(ctx context.Context, opts ...RequestOption) (*AccountView, error) {
-	return get[AccountView](ctx, s.client, "/v1/accounts/me", opts)
+	return get[AccountView](ctx, s.client, "/v1/accounts/me", nil, opts)
 }
 
 // Create makes an API key. The answer is the only one that has its secret.

@@ -22,9 +22,9 @@ func (o *AgentListParams) query() url.Values {
 		return nil
 	}
 	q := o.values()
-	filter(q, "name", o.Name)
-	filter(q, "version", o.Version)
-	filter(q, "search", o.Search)
+	setQuery(q, "name", o.Name)
+	setQuery(q, "version", o.Version)
+	setQuery(q, "search", o.Search)
 	return q
 }
 
@@ -57,12 +57,12 @@ func (s *AgentService) ListPublic(
 
 // DevboxCounts returns how many devboxes run each agent.
 func (s *AgentService) DevboxCounts(ctx context.Context, opts ...RequestOption) (*AgentDevboxCountsView, error) {
-	return get[AgentDevboxCountsView](ctx, s.client, "/v1/agents/devbox_counts", opts)
+	return get[AgentDevboxCountsView](ctx, s.client, "/v1/agents/devbox_counts", nil, opts)
 }
 
 // Get returns an agent.
 func (s *AgentService) Get(ctx context.Context, id string, opts ...RequestOption) (*AgentView, error) {
-	return get[AgentView](ctx, s.client, p("/v1/agents/%s", id), opts)
+	return get[AgentView](ctx, s.client, p("/v1/agents/%s", id), nil, opts)
 }
 
 // Delete deletes an agent.

@@ -22,10 +22,10 @@ func (o *AxonListParams) query() url.Values {
 		return nil
 	}
 	q := o.values()
-	filter(q, "id", o.ID)
-	filter(q, "name", o.Name)
-	filter(q, "search", o.Search)
-	filterMetadata(q, o.Metadata, o.MetadataIn)
+	setQuery(q, "id", o.ID)
+	setQuery(q, "name", o.Name)
+	setQuery(q, "search", o.Search)
+	setMetadata(q, o.Metadata, o.MetadataIn)
 	return q
 }
 
@@ -44,7 +44,7 @@ func (s *AxonService) List(
 
 // Get returns an axon.
 func (s *AxonService) Get(ctx context.Context, id string, opts ...RequestOption) (*AxonView, error) {
-	return get[AxonView](ctx, s.client, p("/v1/axons/%s", id), opts)
+	return get[AxonView](ctx, s.client, p("/v1/axons/%s", id), nil, opts)
 }
 
 // Update changes an axon.
@@ -75,7 +75,7 @@ func (s *AxonService) Events(
 	if params != nil {
 		q = params.values()
 	}
-	return fetch[AxonEventListView](ctx, s.client, http.MethodGet, p("/v1/axons/%s/events", id), q, nil, opts)
+	return get[AxonEventListView](ctx, s.client, p("/v1/axons/%s/events", id), q, opts)
 }
 
 // Query runs one statement on the SQL store of an axon.

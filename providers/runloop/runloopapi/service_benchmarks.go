@@ -19,8 +19,8 @@ func (o *BenchmarkListParams) query() url.Values {
 		return nil
 	}
 	q := o.values()
-	filter(q, "name", o.Name)
-	filter(q, "search", o.Search)
+	setQuery(q, "name", o.Name)
+	setQuery(q, "search", o.Search)
 	return q
 }
 
@@ -49,7 +49,7 @@ func (s *BenchmarkService) ListPublic(
 
 // Get returns a benchmark.
 func (s *BenchmarkService) Get(ctx context.Context, id string, opts ...RequestOption) (*BenchmarkView, error) {
-	return get[BenchmarkView](ctx, s.client, p("/v1/benchmarks/%s", id), opts)
+	return get[BenchmarkView](ctx, s.client, p("/v1/benchmarks/%s", id), nil, opts)
 }
 
 // Update changes a benchmark, field by field.
@@ -108,10 +108,10 @@ func (o *BenchmarkRunListParams) query() url.Values {
 		return nil
 	}
 	q := o.values()
-	filter(q, "name", o.Name)
-	filter(q, "search", o.Search)
-	filter(q, "state", o.State)
-	filter(q, "benchmark_id", o.BenchmarkID)
+	setQuery(q, "name", o.Name)
+	setQuery(q, "search", o.Search)
+	setQuery(q, "state", string(o.State))
+	setQuery(q, "benchmark_id", o.BenchmarkID)
 	return q
 }
 
@@ -125,7 +125,7 @@ func (s *BenchmarkRunService) List(
 
 // Get returns a benchmark run.
 func (s *BenchmarkRunService) Get(ctx context.Context, id string, opts ...RequestOption) (*BenchmarkRunView, error) {
-	return get[BenchmarkRunView](ctx, s.client, p("/v1/benchmark_runs/%s", id), opts)
+	return get[BenchmarkRunView](ctx, s.client, p("/v1/benchmark_runs/%s", id), nil, opts)
 }
 
 // Complete ends a run. Its score is the mean of its scenarios' scores.
@@ -154,8 +154,8 @@ func (s *BenchmarkRunService) ScenarioRuns(
 	var q url.Values
 	if params != nil {
 		q = params.values()
-		filter(q, "state", params.State)
-		filter(q, "search", params.Search)
+		setQuery(q, "state", string(params.State))
+		setQuery(q, "search", params.Search)
 	}
 	return list(ctx, s.client, p("/v1/benchmark_runs/%s/scenario_runs", id), q, "runs", scenarioRunID, opts...)
 }
@@ -185,5 +185,5 @@ func (s *BenchmarkJobService) List(
 
 // Get returns a benchmark job.
 func (s *BenchmarkJobService) Get(ctx context.Context, id string, opts ...RequestOption) (*BenchmarkJobView, error) {
-	return get[BenchmarkJobView](ctx, s.client, p("/v1/benchmark_jobs/%s", id), opts)
+	return get[BenchmarkJobView](ctx, s.client, p("/v1/benchmark_jobs/%s", id), nil, opts)
 }

@@ -19,8 +19,8 @@ func (o *BlueprintListParams) query() url.Values {
 		return nil
 	}
 	q := o.values()
-	filter(q, "name", o.Name)
-	filter(q, "status", o.Status)
+	setQuery(q, "name", o.Name)
+	setQuery(q, "status", string(o.Status))
 	return q
 }
 
@@ -56,12 +56,12 @@ func (s *BlueprintService) ListPublic(
 
 // Get returns a blueprint. One that was deleted is still found, in the state BlueprintDeleted.
 func (s *BlueprintService) Get(ctx context.Context, id string, opts ...RequestOption) (*BlueprintView, error) {
-	return get[BlueprintView](ctx, s.client, p("/v1/blueprints/%s", id), opts)
+	return get[BlueprintView](ctx, s.client, p("/v1/blueprints/%s", id), nil, opts)
 }
 
 // Logs returns the log of a build, from its beginning to now.
 func (s *BlueprintService) Logs(ctx context.Context, id string, opts ...RequestOption) (*BlueprintLogsView, error) {
-	return get[BlueprintLogsView](ctx, s.client, p("/v1/blueprints/%s/logs", id), opts)
+	return get[BlueprintLogsView](ctx, s.client, p("/v1/blueprints/%s/logs", id), nil, opts)
 }
 
 // Delete deletes a blueprint. It is an ErrBadRequest while snapshots depend on it.

@@ -22,7 +22,7 @@ func (s *GatewayConfigService) List(
 
 // Get returns a gateway configuration.
 func (s *GatewayConfigService) Get(ctx context.Context, id string, opts ...RequestOption) (*GatewayConfigView, error) {
-	return get[GatewayConfigView](ctx, s.client, p("/v1/gateway-configs/%s", id), opts)
+	return get[GatewayConfigView](ctx, s.client, p("/v1/gateway-configs/%s", id), nil, opts)
 }
 
 // Update changes a gateway configuration, field by field.
@@ -56,7 +56,7 @@ func (s *MCPConfigService) List(
 
 // Get returns an MCP configuration.
 func (s *MCPConfigService) Get(ctx context.Context, id string, opts ...RequestOption) (*MCPConfigView, error) {
-	return get[MCPConfigView](ctx, s.client, p("/v1/mcp-configs/%s", id), opts)
+	return get[MCPConfigView](ctx, s.client, p("/v1/mcp-configs/%s", id), nil, opts)
 }
 
 // Update changes an MCP configuration, field by field.

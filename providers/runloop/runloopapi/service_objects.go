@@ -3,7 +3,6 @@ package runloopapi
 import (
 	"context"
 	"iter"
-	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -23,10 +22,10 @@ func (o *ObjectListParams) query() url.Values {
 		return nil
 	}
 	q := o.values()
-	filter(q, "name", o.Name)
-	filter(q, "search", o.Search)
-	filter(q, "content_type", o.ContentType)
-	filter(q, "state", o.State)
+	setQuery(q, "name", o.Name)
+	setQuery(q, "search", o.Search)
+	setQuery(q, "content_type", string(o.ContentType))
+	setQuery(q, "state", string(o.State))
 	return q
 }
 
@@ -56,10 +55,10 @@ func (s *ObjectService) ListPublic(
 
 // Get returns an object. One that was deleted is still found, in the state ObjectDeleted.
 func (s *ObjectService) Get(ctx context.Context, id string, opts ...RequestOption) (*ObjectView, error) {
-	return get[ObjectView](ctx, s.client, p("/v1/objects/%s", id), opts)
+	return get[ObjectView](ctx, s.client, p("/v1/objects/%s", id), nil, opts)
 }
 
-// Complete ends the upload of an object, which is read-only from then on. It is an ErrConflict, and not tried again,
+// Complete ends the upload of an object, which is read-only from then on. It is an ErrConflict
 // unless the object is uploading.
 func (s *ObjectService) Complete(ctx context.Context, id string, opts ...RequestOption) (*ObjectView, error) {
 	return post[ObjectView](ctx, s.client, p("/v1/objects/%s/complete", id), Empty{}, opts)
@@ -75,7 +74,7 @@ func (s *ObjectService) DownloadURL(
 		whole := max((valid+time.Second-1)/time.Second, 1)
 		q = url.Values{"duration_seconds": {strconv.FormatInt(int64(whole), 10)}}
 	}
-	return fetch[ObjectDownloadView](ctx, s.client, http.MethodGet, p("/v1/objects/%s/download", id), q, nil, opts)
+	return get[ObjectDownloadView](ctx, s.client, p("/v1/objects/%s/download", id), q, opts)
 }
 
 // Delete deletes an object.

@@ -19,9 +19,9 @@ func (o *ConfigListParams) query() url.Values {
 		return nil
 	}
 	q := o.values()
-	filter(q, "name", o.Name)
-	filter(q, "id", o.ID)
-	filter(q, "search", o.Search)
+	setQuery(q, "name", o.Name)
+	setQuery(q, "id", o.ID)
+	setQuery(q, "search", o.Search)
 	return q
 }
 
@@ -42,7 +42,7 @@ func (s *NetworkPolicyService) List(
 
 // Get returns a network policy.
 func (s *NetworkPolicyService) Get(ctx context.Context, id string, opts ...RequestOption) (*NetworkPolicyView, error) {
-	return get[NetworkPolicyView](ctx, s.client, p("/v1/network-policies/%s", id), opts)
+	return get[NetworkPolicyView](ctx, s.client, p("/v1/network-policies/%s", id), nil, opts)
 }
 
 // Update changes a network policy, field by field.

@@ -21,8 +21,8 @@ func (o *ScenarioListParams) query() url.Values {
 		return nil
 	}
 	q := o.values()
-	filter(q, "name", o.Name)
-	filter(q, "search", o.Search)
+	setQuery(q, "name", o.Name)
+	setQuery(q, "search", o.Search)
 	return q
 }
 
@@ -41,8 +41,8 @@ func (s *ScenarioService) List(
 ) iter.Seq2[*ScenarioView, error] {
 	q := params.query()
 	if params != nil {
-		filter(q, "benchmark_id", params.BenchmarkID)
-		filter(q, "validation_type", params.ValidationType)
+		setQuery(q, "benchmark_id", params.BenchmarkID)
+		setQuery(q, "validation_type", string(params.ValidationType))
 	}
 	return list(ctx, s.client, "/v1/scenarios", q, "scenarios", scenarioID, opts...)
 }
@@ -56,7 +56,7 @@ func (s *ScenarioService) ListPublic(
 
 // Get returns a scenario.
 func (s *ScenarioService) Get(ctx context.Context, id string, opts ...RequestOption) (*ScenarioView, error) {
-	return get[ScenarioView](ctx, s.client, p("/v1/scenarios/%s", id), opts)
+	return get[ScenarioView](ctx, s.client, p("/v1/scenarios/%s", id), nil, opts)
 }
 
 // Update changes a scenario, field by field.
@@ -98,11 +98,11 @@ func (o *ScenarioRunListParams) query() url.Values {
 		return nil
 	}
 	q := o.values()
-	filter(q, "name", o.Name)
-	filter(q, "search", o.Search)
-	filter(q, "state", o.State)
-	filter(q, "scenario_id", o.ScenarioID)
-	filter(q, "benchmark_run_id", o.BenchmarkRunID)
+	setQuery(q, "name", o.Name)
+	setQuery(q, "search", o.Search)
+	setQuery(q, "state", string(o.State))
+	setQuery(q, "scenario_id", o.ScenarioID)
+	setQuery(q, "benchmark_run_id", o.BenchmarkRunID)
 	return q
 }
 
@@ -117,7 +117,7 @@ func (s *ScenarioRunService) List(
 
 // Get returns a scenario run.
 func (s *ScenarioRunService) Get(ctx context.Context, id string, opts ...RequestOption) (*ScenarioRunView, error) {
-	return get[ScenarioRunView](ctx, s.client, p("/v1/scenarios/runs/%s", id), opts)
+	return get[ScenarioRunView](ctx, s.client, p("/v1/scenarios/runs/%s", id), nil, opts)
 }
 
 // Score begins to score a run and does not wait for the score.

@@ -17,7 +17,7 @@ func (o *ScorerListParams) query() url.Values {
 		return nil
 	}
 	q := o.values()
-	filter(q, "search", o.Search)
+	setQuery(q, "search", o.Search)
 	return q
 }
 
@@ -36,7 +36,7 @@ func (s *ScorerService) List(
 
 // Get returns a scorer.
 func (s *ScorerService) Get(ctx context.Context, id string, opts ...RequestOption) (*ScorerView, error) {
-	return get[ScorerView](ctx, s.client, p("/v1/scenarios/scorers/%s", id), opts)
+	return get[ScorerView](ctx, s.client, p("/v1/scenarios/scorers/%s", id), nil, opts)
 }
 
 // Update replaces the type and the script of a scorer.

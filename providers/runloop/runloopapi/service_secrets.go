@@ -29,7 +29,7 @@ func (s *SecretService) List(ctx context.Context, limit int, opts ...RequestOpti
 
 // Get returns the secret of a name, without its value.
 func (s *SecretService) Get(ctx context.Context, name string, opts ...RequestOption) (*SecretView, error) {
-	return get[SecretView](ctx, s.client, p("/v1/secrets/%s", name), opts)
+	return get[SecretView](ctx, s.client, p("/v1/secrets/%s", name), nil, opts)
 }
 
 // Update gives the secret of a name another value.
