@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 )
 
 // Client is a client of the API. The fields are its services, one for each group of endpoints; methods of the
@@ -39,6 +40,8 @@ type Client struct {
 
 	// conf is a pointer so that printing a copy of the client shows an address and no key.
 	conf *config
+
+	noCreateAndAwait atomic.Bool // the service lacks the endpoint
 }
 
 // New returns a client. The key comes from [WithAPIKey] or the environment variable RUNLOOP_API_KEY; without one

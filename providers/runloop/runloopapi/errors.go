@@ -37,6 +37,8 @@ type Error struct {
 	RetryAfter time.Duration // how long the server asks to wait; 0 if it does not
 	Body       []byte        // the answer, at most 64 KiB of it
 	Err        error         // the cause when there was no answer or it could not be read
+
+	again bool // the call may be made again
 }
 
 // Error describes e in one line, without host, query, headers and body.

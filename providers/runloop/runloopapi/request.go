@@ -82,7 +82,7 @@ func newRequest(method, path string, query url.Values, opts []RequestOption) *re
 	return r
 }
 
-// encode makes in the body, as JSON. A nil in means no body.
+// encode makes in the body, as JSON. A nil in means no body, a nil pointer an empty object.
 func (r *request) encode(in any) error {
 	r.mediaType = mediaJSON
 	if in == nil {
@@ -92,7 +92,9 @@ func (r *request) encode(in any) error {
 	if err != nil {
 		return fmt.Errorf("runloop: %s %s: encode the request: %w", r.method, r.path, err)
 	}
-	r.body = body
+	if r.body = body; string(body) == "null" {
+		r.body = []byte("{}")
+	}
 	return nil
 }
 

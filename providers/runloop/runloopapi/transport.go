@@ -3,7 +3,6 @@ package runloopapi
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,83 +10,8 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"sync"
 	"time"
 )
-
-// call makes a request with the JSON form of in, nil for none, and decodes the answer into out, nil for none. The path is escaped, see p.
-func (c *Client) call(
-	ctx context.Context, method, path string, query url.Values, in, out any, opts ...RequestOption,
-) error {
-	r := newRequest(method, path, query, opts)
-	if err := r.encode(in); err != nil {
-		return err
-	}
-	return c.callRequest(ctx, r, func(body []byte) error {
-		if out == nil || len(bytes.TrimSpace(body)) == 0 {
-			return nil
-		}
-		return json.Unmarshal(body, out)
-	})
-}
-
-// callRequest makes a request and gives the whole answer to decode, which must not keep it. An answer to a GET that was
-// cut off is asked for again.
-func (c *Client) callRequest(ctx context.Context, r *request, decode func([]byte) error) error {
-	for {
-		resp, err := c.do(ctx, r)
-		if err != nil {
-			return err
-		}
-		err = c.readAnswer(r, resp, decode)
-		if err == nil {
-			return nil
-		}
-		failure := &Error{
-			StatusCode: resp.StatusCode, Method: r.method, Path: r.path, RequestID: c.redact(requestID(resp)), Err: err,
-		}
-		if ctx.Err() != nil {
-			failure.Err = ended(ctx)
-			return failure
-		}
-		if r.method != http.MethodGet || !errors.Is(err, ErrConnection) || !c.another(r) {
-			return failure
-		}
-		if err := pause(ctx, r.tries-1, failure); err != nil {
-			return err
-		}
-	}
-}
-
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// readAnswer reads the answer and gives it to decode.
-func (c *Client) readAnswer(r *request, resp *http.Response, decode func([]byte) error) error {
-	buf := buffers.Get().(*bytes.Buffer)
-	defer func() {
-		if buf.Cap() <= 1<<20 { // one huge answer must not stay in memory
-			buf.Reset()
-			buffers.Put(buf)
-		}
-	}()
-	body := resp.Body.(*body)
-	body.stall = c.timeout(r)
-	_, err := buf.ReadFrom(io.LimitReader(body, c.conf.maxBody+1))
-	_ = body.Close()
-	switch {
-	case err != nil:
-		return fmt.Errorf("%w: read the answer: %w", ErrConnection, err)
-	case int64(buf.Len()) > c.conf.maxBody:
-		return fmt.Errorf("%w: more than %d bytes", ErrTooLarge, c.conf.maxBody)
-	}
-	if r.response != nil {
-		resp.Body = io.NopCloser(bytes.NewReader(bytes.Clone(buf.Bytes())))
-	}
-	if err := decode(buf.Bytes()); err != nil {
-		return fmt.Errorf("decode the answer: %w", err)
-	}
-	return nil
-}
 
 func (c *Client) timeout(r *request) time.Duration {
 	if r.timeout > 0 {
@@ -111,11 +35,11 @@ func (c *Client) do(ctx context.Context, r *request) (*http.Response, error) {
 		return nil, fmt.Errorf("runloop: %s: an ID is missing or is not one: %w", r.method, ErrBadRequest)
 	}
 	for {
-		resp, failure, again := c.try(ctx, r)
+		resp, failure := c.try(ctx, r)
 		if failure == nil {
 			return resp, nil
 		}
-		if !again || !c.another(r) {
+		if !failure.again || !c.another(r) {
 			return nil, failure
 		}
 		if err := pause(ctx, r.tries-1, failure); err != nil {
@@ -124,8 +48,8 @@ func (c *Client) do(ctx context.Context, r *request) (*http.Response, error) {
 	}
 }
 
-// try makes a request once. When it fails, again says whether another try is allowed.
-func (c *Client) try(ctx context.Context, r *request) (resp *http.Response, failure *Error, again bool) {
+// try makes a request once.
+func (c *Client) try(ctx context.Context, r *request) (resp *http.Response, failure *Error) {
 	r.tries++
 	start := time.Now()
 	resp, err := c.send(ctx, r)
@@ -134,16 +58,16 @@ func (c *Client) try(ctx context.Context, r *request) (resp *http.Response, fail
 	}
 	if err != nil {
 		failure = &Error{Method: r.method, Path: r.path, Err: err}
-		again = ctx.Err() == nil && !r.spent() && (errors.Is(err, ErrConnection) || errors.Is(err, ErrTimeout))
+		failure.again = ctx.Err() == nil && !r.spent() && (errors.Is(err, ErrConnection) || errors.Is(err, ErrTimeout))
 	} else if resp.StatusCode >= 300 {
 		failure = c.answerError(r, resp)
-		again = !r.spent() && retryable(resp.StatusCode, resp.Header)
+		failure.again = !r.spent() && retryable(resp.StatusCode, resp.Header)
 		if r.response != nil {
 			resp.Body = io.NopCloser(bytes.NewReader(failure.Body))
 		}
 	}
 	c.log(ctx, r, resp, failure, start)
-	return resp, failure, again
+	return resp, failure
 }
 
 // spent reports whether the body of r is gone, so that r cannot be tried again.
