@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// cleanupTimeout bounds what is tidied up after a failure, when the caller's context may have ended.
-const cleanupTimeout = 10 * time.Second
-
 // StorageObject is an object of the service's storage. It holds its ID, and its upload URL if it was made by NewStorageObject.
 // It is safe for concurrent use.
 type StorageObject struct {
