@@ -20,19 +20,23 @@ func (c *Client) call(
 	if err := r.encode(in); err != nil {
 		return err
 	}
-	return c.callRequest(ctx, r, func(body []byte) error {
-		if out == nil {
-			return nil
-		}
-		return json.Unmarshal(body, out) // an empty answer is an error: what was asked for is not in it
-	})
+	return c.callRequest(ctx, r, decodeInto(out))
+}
+
+// decodeInto returns what decodes an answer into out, unless that is nil. An empty answer is an error: what was asked for is not
+// in it.
+func decodeInto(out any) func([]byte) error {
+	if out == nil {
+		return func([]byte) error { return nil }
+	}
+	return func(body []byte) error { return json.Unmarshal(body, out) }
 }
 
 // callRequest makes a request and gives the whole answer to decode, which must not keep it. An answer to a GET that was
 // cut off is asked for again.
 func (c *Client) callRequest(ctx context.Context, r *request, decode func([]byte) error) error {
 	for {
-		resp, err := c.do(ctx, r)
+		resp, err := c.do(ctx, r) //nolint:bodyclose // readAnswer closes it
 		if err != nil {
 			return err
 		}

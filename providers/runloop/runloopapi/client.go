@@ -41,6 +41,7 @@ type Client struct {
 	// conf is a pointer so that printing a copy of the client shows an address and no key.
 	conf *config
 
+	evictions        evictions
 	noCreateAndAwait atomic.Bool // the service lacks the endpoint
 }
 
@@ -56,13 +57,16 @@ func New(opts ...Option) (*Client, error) {
 	}
 	c := &Client{conf: conf}
 	c.services()
+	c.evictions.client = c
 	return c, nil
 }
 
-// Close closes the connections that no request uses. Requests that run are not ended: that is what their contexts
-// are for. A client given by [WithHTTPClient] is left alone.
+// Close ends the watch for evictions, waits for the functions that it has called, and closes the connections that no request
+// uses. Requests that run are not ended: that is what their contexts are for. A client given by [WithHTTPClient] is
+// left alone.
 func (c *Client) Close() error {
-	if t := c.conf.transport; t != nil {
+	c.evictions.close()
+	for _, t := range c.conf.owned {
 		t.CloseIdleConnections()
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 )
@@ -125,7 +126,7 @@ func (s *DevboxService) createRunning(
 	waiting := append([]RequestOption{WithRequestTimeout(longTimeout)}, opts...)
 	view, err := post[DevboxView](ctx, s.client, "/v1/devboxes/create_and_await_running", params, waiting)
 	var e *Error
-	if !errors.As(err, &e) || e.StatusCode != 404 && e.StatusCode != 405 {
+	if !errors.As(err, &e) || e.StatusCode != http.StatusNotFound && e.StatusCode != http.StatusMethodNotAllowed {
 		return view, err
 	}
 	if view, err = s.Create(ctx, params, opts...); err == nil {

@@ -31,13 +31,18 @@ type config struct {
 	userAgent string
 	header    http.Header
 	client    *http.Client
-	transport *http.Transport // nil when the client was given
+	upgrade   *http.Client      // makes WebSocket connections
+	owned     []*http.Transport // to be closed with the client
 	retries   int
 	timeout   time.Duration
 	maxBody   int64
 	logger    *slog.Logger
 	h2c       bool
-	auth      string // "Bearer …"
+
+	tunnelDomain string
+	tunnelBase   *url.URL
+
+	auth string // "Bearer …"
 }
 
 // WithAPIKey sets the key, instead of the environment variable RUNLOOP_API_KEY.
@@ -58,7 +63,8 @@ func WithH2C() Option { return func(c *config) { c.h2c = true } }
 // WithRetries sets how often a request is tried again, [DefaultRetries] unless set. Zero turns retries off.
 func WithRetries(n int) Option { return func(c *config) { c.retries = n } }
 
-// WithTimeout sets how long one try of a request may take until the headers of the answer are there, and how long
+// WithTimeout sets how long one try of a request may take until the headers of the answer are there, not counting the time in
+// which an upload goes on, and how long
 // the body of an answer that is read into memory may then pause; [DefaultTimeout] unless set. Streams may pause
 // for ever: their contexts end them.
 func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
@@ -75,6 +81,10 @@ func WithHeader(name, value string) Option { return func(c *config) { c.header.S
 
 // WithLogger logs every try at level debug: method, path, status, duration and request ID, never headers or bodies.
 func WithLogger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
+
+// WithTunnelDomain sets the address below which tunnels are, such as "https://tunnel.example.com": port 80 of a tunnel is then
+// at https://80-KEY.tunnel.example.com. By default it is derived from the base URL.
+func WithTunnelDomain(address string) Option { return func(c *config) { c.tunnelDomain = address } }
 
 func newConfig(opts []Option) (*config, error) {
 	c := &config{
@@ -121,19 +131,32 @@ func (c *config) check() error {
 		return err
 	}
 	c.baseURL = c.base.String()
+	if c.tunnelDomain != "" {
+		if c.tunnelBase, err = parseBaseURL(c.tunnelDomain); err != nil {
+			return fmt.Errorf("tunnel domain: %w", err)
+		}
+	}
 	return nil
 }
 
-// connect makes the HTTP client.
+// connect makes the HTTP clients.
 func (c *config) connect() {
 	if c.client != nil {
 		own := *c.client // the caller's is not ours to change
 		c.client = &own
 	} else {
-		c.transport = newTransport(c.h2c)
-		c.client = &http.Client{Transport: c.transport}
+		c.client = &http.Client{Transport: c.own(c.h2c)}
 	}
 	c.client.CheckRedirect = redirect
+	if c.upgrade = c.client; c.h2c { // WebSockets need HTTP/1.1
+		c.upgrade = &http.Client{Transport: c.own(false), CheckRedirect: redirect}
+	}
+}
+
+func (c *config) own(h2c bool) *http.Transport {
+	t := newTransport(h2c)
+	c.owned = append(c.owned, t)
+	return t
 }
 
 // newTransport returns the connections of one client: HTTP/2 where the server offers it in the TLS handshake, and

@@ -2,6 +2,7 @@ package runloopapi
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -52,6 +53,8 @@ const (
 
 // request is one call: what is sent at each try.
 type request struct {
+	base   string // the base URL's place, for what the API does not serve itself; "" is the client's
+	auth   string // the value of Authorization there
 	method string
 	path   string // escaped, without the base URL's
 	query  url.Values
@@ -60,8 +63,8 @@ type request struct {
 	mediaType string
 	body      []byte                        // sent when open is nil
 	open      func() (io.ReadCloser, error) // makes the body of one try
-	once      bool                          // open can be called once
-	sent      bool                          // a body that can be opened once has been read from
+	size      int64                         // of what open makes, -1 if it is not known
+	spent     func() bool                   // reports that open cannot be called again; nil if it always can
 
 	tries    int // made so far
 	header   http.Header
@@ -127,11 +130,8 @@ func newUUID() string {
 // newTimeUUID returns a UUID that begins with the time (version 7).
 func newTimeUUID() string {
 	var b [16]byte
-	_, _ = rand.Read(b[:])
-	ms := uint64(time.Now().UnixMilli()) //nolint:gosec // the time is after 1970
-	for i := range 6 {
-		b[i] = byte(ms >> (40 - 8*i))
-	}
+	binary.BigEndian.PutUint64(b[:], uint64(time.Now().UnixMilli())<<16)
+	_, _ = rand.Read(b[6:])
 	b[6] = b[6]&0x0f | 0x70
 	b[8] = b[8]&0x3f | 0x80
 	return formatUUID(b)

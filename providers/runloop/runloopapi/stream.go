@@ -31,7 +31,7 @@ func (c *Client) openEvents(
 	if r.header.Get("Accept-Encoding") == "" {
 		WithRequestHeader("Accept-Encoding", "identity")(r) // compressing would hold events back
 	}
-	resp, err := c.do(ctx, r)
+	resp, err := c.do(ctx, r) //nolint:bodyclose // Close closes it
 	if err != nil {
 		return nil, err
 	}
@@ -142,13 +142,17 @@ func (p *patience) rest(ctx context.Context, start time.Time) error {
 // connection query says where to begin. each reports false to end the stream; it keeps its errors to itself. over is asked when the server ended a
 // connection in good order, and reports whether that was the end of the stream.
 func resume[T any](
-	ctx context.Context, c *Client, path string, query func() url.Values, opts []RequestOption,
+	ctx context.Context, c *Client, path string, query func() (url.Values, error), opts []RequestOption,
 	each func(*T) bool, over func(context.Context) (bool, error),
 ) error {
 	patience := patience{c: c}
 	for {
 		start := time.Now()
-		more, err := resumeOnce(ctx, c, path, query(), opts, &patience, each)
+		q, err := query()
+		if err != nil {
+			return err
+		}
+		more, err := resumeOnce(ctx, c, path, q, opts, &patience, each)
 		if err == nil && more {
 			var done bool
 			if done, err = over(ctx); done && err == nil {

@@ -2,6 +2,7 @@ package runloopapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 )
 
@@ -58,10 +60,10 @@ func (c *Client) try(ctx context.Context, r *request) (resp *http.Response, fail
 	}
 	if err != nil {
 		failure = &Error{Method: r.method, Path: r.path, Err: err}
-		failure.again = ctx.Err() == nil && !r.spent() && (errors.Is(err, ErrConnection) || errors.Is(err, ErrTimeout))
+		failure.again = ctx.Err() == nil && r.repeatable() && (errors.Is(err, ErrConnection) || errors.Is(err, ErrTimeout))
 	} else if resp.StatusCode >= 300 {
 		failure = c.answerError(r, resp)
-		failure.again = !r.spent() && retryable(resp.StatusCode, resp.Header)
+		failure.again = r.repeatable() && retryable(resp.StatusCode, resp.Header)
 		if r.response != nil {
 			resp.Body = io.NopCloser(bytes.NewReader(failure.Body))
 		}
@@ -70,25 +72,26 @@ func (c *Client) try(ctx context.Context, r *request) (resp *http.Response, fail
 	return resp, failure
 }
 
-// spent reports whether the body of r is gone, so that r cannot be tried again.
-func (r *request) spent() bool { return r.once && r.sent }
+// repeatable reports whether the body of r is still there.
+func (r *request) repeatable() bool { return r.spent == nil || r.repeatable() }
 
 var errHeaders = fmt.Errorf("%w: the server took too long to answer", ErrTimeout)
 
 // send sends r and waits for the headers of the answer.
 func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 	ctx2, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(c.timeout(r), func() { cancel(errHeaders) })
-	req, err := c.httpRequest(ctx2, r)
+	limit := c.timeout(r)
+	watch := &watch{timer: time.AfterFunc(limit, func() { cancel(errHeaders) }), limit: limit}
+	req, err := c.httpRequest(ctx2, r, watch)
 	if err != nil {
-		timer.Stop()
+		watch.stop()
 		cancel(nil)
 		return nil, err
 	}
-	resp, err := c.conf.client.Do(req) //nolint:bodyclose // the caller closes it
-	stopped := timer.Stop()
+	resp, err := c.conf.client.Do(req)
+	stopped := watch.stop()
 	if err == nil && stopped {
-		resp.Body = &body{ReadCloser: resp.Body, ctx: ctx2, cancel: cancel, timer: timer}
+		resp.Body = &body{ReadCloser: resp.Body, ctx: ctx2, cancel: cancel, timer: watch.timer}
 		return resp, nil
 	}
 	if err == nil { // the timer was faster by a hair
@@ -112,33 +115,77 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 }
 
 // httpRequest makes the request of one try.
-func (c *Client) httpRequest(ctx context.Context, r *request) (*http.Request, error) {
-	address := c.conf.baseURL + r.path
+func (c *Client) httpRequest(ctx context.Context, r *request, watch *watch) (*http.Request, error) {
+	address := cmp.Or(r.base, c.conf.baseURL) + r.path
 	if len(r.query) > 0 {
 		address += "?" + r.query.Encode()
 	}
 	var content io.Reader
-	switch {
-	case r.open != nil:
-		opened, err := r.open()
-		if err != nil {
-			return nil, fmt.Errorf("open the content: %w", err)
-		}
-		content = opened
-	case len(r.body) > 0:
+	if r.open == nil && len(r.body) > 0 {
 		content = bytes.NewReader(r.body)
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, address, content)
 	if err != nil {
 		return nil, errors.New("the request's address is not valid")
 	}
+	if r.open != nil {
+		req.GetBody = func() (io.ReadCloser, error) {
+			content, err := r.open()
+			return watched{content, watch}, err
+		}
+		if req.Body, err = req.GetBody(); err != nil {
+			return nil, fmt.Errorf("open the content: %w", err)
+		}
+		req.ContentLength = r.size
+	}
 	c.setHeaders(req.Header, r)
 	return req, nil
 }
 
+// watch ends a try when nothing happens for too long before the headers of its answer.
+type watch struct {
+	mu      sync.Mutex
+	stopped bool
+	timer   *time.Timer
+	limit   time.Duration
+}
+
+// touch says that something happened.
+func (w *watch) touch() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.stopped {
+		w.timer.Reset(w.limit)
+	}
+}
+
+// stop ends the watch, and reports false if it has ended the try.
+func (w *watch) stop() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = true
+	return w.timer.Stop()
+}
+
+// watched is content being sent: a long upload is not a slow answer.
+type watched struct {
+	io.ReadCloser
+	watch *watch
+}
+
+func (w watched) Read(p []byte) (int, error) {
+	n, err := w.ReadCloser.Read(p)
+	w.watch.touch()
+	return n, err
+}
+
 func (c *Client) setHeaders(h http.Header, r *request) {
-	maps.Copy(h, c.conf.header)
-	h["Authorization"] = []string{c.conf.auth}
+	if r.base == "" {
+		maps.Copy(h, c.conf.header)
+		h["Authorization"] = []string{c.conf.auth}
+	} else { // another host: neither the key nor the caller's headers are meant for it
+		h["Authorization"] = []string{r.auth}
+	}
 	h["Accept"] = []string{r.accept}
 	h["User-Agent"] = []string{c.conf.userAgent}
 	if r.mediaType != "" && r.method != http.MethodGet {
