@@ -1,7 +1,6 @@
 package runloopapi
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -112,10 +111,4 @@ func TestSnapshotList(t *testing.T) {
 	}
 	req, _ = r.last(t)
 	assert.Equal(t, "/v1/devboxes/disk_snapshots/list_public", req.URL.Path)
-}
-
-func ExampleListOptions() {
-	params := &DevboxListParams{ListOptions: ListOptions{Limit: 100, StartingAfter: "dbx_1"}}
-	fmt.Println(params.query().Encode())
-	// Output: limit=100&starting_after=dbx_1
 }

@@ -56,7 +56,7 @@ func (s *ptyServer) attach(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	defer conn.CloseNow() //nolint:errcheck // it may be closed
+	defer conn.CloseNow()
 	if conn.Subprotocol() != ptyToken {
 		_ = conn.Close(websocket.StatusPolicyViolation, "token")
 		return
