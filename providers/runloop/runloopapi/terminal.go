@@ -75,12 +75,19 @@ func (t *Terminal) Read(b []byte) (int, error) {
 	}
 }
 
+// maxFrame is how much is typed at once: servers refuse long messages.
+const maxFrame = 16 << 10
+
 // Write types b.
-func (t *Terminal) Write(b []byte) (int, error) {
-	if err := t.conn.Write(t.ctx, websocket.MessageBinary, b); err != nil {
-		return 0, t.failure(err)
+func (t *Terminal) Write(b []byte) (n int, err error) {
+	for n < len(b) {
+		piece := b[n:min(len(b), n+maxFrame)]
+		if err := t.conn.Write(t.ctx, websocket.MessageBinary, piece); err != nil {
+			return n, t.failure(err)
+		}
+		n += len(piece)
 	}
-	return len(b), nil
+	return n, nil
 }
 
 func (t *Terminal) failure(err error) error {
