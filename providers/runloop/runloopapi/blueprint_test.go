@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -101,15 +100,9 @@ func TestNewBlueprintEndsWithItsContext(t *testing.T) {
 	})
 }
 
-type failingWriter struct{}
-
-var errFull = errors.New("disk full")
-
-func (failingWriter) Write([]byte) (int, error) { return 0, errFull }
-
 func TestBuildLogsThatCannotBeWritten(t *testing.T) {
 	c := newTestClient(t, &builds{statuses: []string{"building"}})
-	_, err := c.Blueprint("bpt_1").Wait(t.Context(), WithBuildLogs(failingWriter{}))
+	_, err := c.Blueprint("bpt_1").Wait(t.Context(), WithBuildLogs(&failingWriter{}))
 	assert.ErrorIs(t, err, errFull)
 }
 

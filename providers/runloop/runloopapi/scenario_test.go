@@ -165,7 +165,7 @@ func TestScenarioRunIsScored(t *testing.T) {
 		var logs bytes.Buffer
 		require.NoError(t, run.DownloadLogs(t.Context(), &logs))
 		assert.Equal(t, "PK archive", logs.String())
-		assert.ErrorIs(t, run.DownloadLogs(t.Context(), failingWriter{}), errFull)
+		assert.ErrorIs(t, run.DownloadLogs(t.Context(), &failingWriter{n: 1}), errFull)
 	})
 }
 
