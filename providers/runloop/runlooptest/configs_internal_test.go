@@ -130,13 +130,18 @@ type seen struct {
 
 // newEcho returns the URL of an endpoint that answers with what it gets.
 func newEcho(t *testing.T) string {
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return newHandler(t, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		assert.NoError(t, err)
 		w.Header().Set("X-Echo", "yes")
 		w.WriteHeader(http.StatusTeapot)
 		assert.NoError(t, json.NewEncoder(w).Encode(seen{r.Method, r.URL.EscapedPath(), r.URL.RawQuery, string(body), r.Host, r.Header}))
-	}))
+	})
+}
+
+// newHandler returns the URL of a server.
+func newHandler(t *testing.T, f http.HandlerFunc) string {
+	srv := httptest.NewServer(f)
 	t.Cleanup(srv.Close)
 	return srv.URL
 }
