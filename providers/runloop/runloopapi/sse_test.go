@@ -43,6 +43,7 @@ func TestEventReader(t *testing.T) {
 		{"empty data", "data\n\n", []string{"="}},
 		{"carriage returns", "data: a\rdata: b\r\rdata: c\r\r", []string{"=a\nb", "=c"}},
 		{"both", "data: a\r\n\r\ndata: b\r\n\r\n", []string{"=a", "=b"}},
+		{"both in an event", "event: x\r\ndata: a\r\ndata: b\r\n\r\n", []string{"x=a\nb"}},
 		{"mixed", "data: a\n\r\ndata: b\r\r\n", []string{"=a", "=b"}},
 		{"comments", ": keep-alive\n\n:\n\ndata: a\n: x\n\n", []string{"=a"}},
 		{"other fields", "id: 7\nretry: 1\nnonsense\nfoo: bar\ndata: a\n\n", []string{"=a"}},
