@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -30,7 +31,7 @@ func unpack(t *testing.T, r io.Reader) ([]*tar.Header, map[string]string) {
 	contents := map[string]string{}
 	for tr := tar.NewReader(z); ; {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return headers, contents
 		}
 		require.NoError(t, err)
