@@ -1,2 +1,0 @@
-// Package runloopapi is a client of Runloop's REST API.
-package runloopapi
