@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -51,7 +53,7 @@ type Emulator struct {
 // New returns an emulator whose devboxes are sandboxes of the backend that
 // [WithBackend] names; without one it fails. Close it, then the backend.
 func New(opts ...Option) (*Emulator, error) {
-	o := options{logger: slog.New(slog.DiscardHandler), home: "/home/user", user: "user"}
+	o := options{logger: slog.New(slog.DiscardHandler), home: "/home/user", codeHost: "https://github.com"}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -168,3 +170,7 @@ func (e *Emulator) await(ctx context.Context, hold time.Duration, done func() bo
 		}
 	}
 }
+
+// discardLog is for parts of the standard library that would write to the
+// program's own log.
+var discardLog = log.New(io.Discard, "", 0)

@@ -11,14 +11,15 @@ import (
 type Option func(*options)
 
 type options struct {
-	backend compute.Compute
-	logger  *slog.Logger
-	apiKey  string
-	baseURL string
-	home    string
-	user    string
-	latency time.Duration
-	tls     bool
+	backend  compute.Compute
+	logger   *slog.Logger
+	apiKey   string
+	baseURL  string
+	home     string
+	codeHost string
+	network  *compute.NetworkPolicy
+	latency  time.Duration
+	tls      bool
 }
 
 // WithBackend gives the provider whose sandboxes are the devboxes. It is
@@ -36,6 +37,14 @@ func WithBaseURL(u string) Option { return func(o *options) { o.baseURL = u } }
 // WithHome sets the home directory of devboxes, in which commands start and
 // where relative names of files begin. The default is /home/user.
 func WithHome(dir string) Option { return func(o *options) { o.home = dir } }
+
+// WithNetwork sets the network policy of devboxes that do not name one; the
+// default is the backend's.
+func WithNetwork(p *compute.NetworkPolicy) Option { return func(o *options) { o.network = p } }
+
+// WithCodeHost sets where code mounts are cloned from: the URL to which
+// /owner/name.git is added. The default is https://github.com.
+func WithCodeHost(u string) Option { return func(o *options) { o.codeHost = u } }
 
 // WithLatency delays every answer of the API.
 func WithLatency(d time.Duration) Option { return func(o *options) { o.latency = d } }

@@ -2,6 +2,7 @@ package runlooptest
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/computekit/compute"
@@ -13,6 +14,7 @@ type resources struct {
 	devboxes   table[devbox]
 	snapshots  table[snapshot]
 	blueprints table[blueprint]
+	evictions  []eviction
 }
 
 // routes adds the operations of every resource. A method for each resource, in a
@@ -27,7 +29,7 @@ func (e *Emulator) routes() {
 
 // closeResources gives up what resources hold at the backend.
 func (e *Emulator) closeResources(ctx context.Context) error {
-	return e.closeDevboxes(ctx)
+	return errors.Join(e.closeDevboxes(ctx), errors.Join(e.closeSnapshots(ctx)...), errors.Join(e.closeBlueprints(ctx)...))
 }
 
 // hooks are what devboxes and blueprints want to know from other resources, which

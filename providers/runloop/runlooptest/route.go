@@ -1,6 +1,7 @@
 package runlooptest
 
 import (
+	"context"
 	"crypto/subtle"
 	"net/http"
 	"strings"
@@ -27,6 +28,9 @@ func subtree(path string) string {
 	}
 	return ""
 }
+
+// closeGrace is how long an answer can go on when the emulator is closed.
+const closeGrace = time.Second
 
 // route is one operation of the API.
 type route struct {
@@ -72,10 +76,39 @@ func (e *Emulator) add(pattern string, rt route) {
 
 // ServeHTTP implements http.Handler.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e.learnBaseURL(r)
-	if e.serveTunnel(w, r) {
+	ctx, done := e.begin(w, r)
+	if done == nil {
+		_ = writeJSON(w, http.StatusServiceUnavailable, map[string]string{"message": "the emulator is closed"})
 		return
 	}
+	defer done()
+	r = r.WithContext(ctx)
+	e.learnBaseURL(r)
+	if !e.serveTunnel(w, r) {
+		e.serveAPI(w, r)
+	}
+}
+
+// begin makes Close wait for a request, whose context ends with the emulator's.
+// A client that does not read what it is sent cannot hold Close up. A nil done
+// says that the emulator is closed.
+func (e *Emulator) begin(w http.ResponseWriter, r *http.Request) (ctx context.Context, done func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, nil
+	}
+	e.work.Add(1)
+	ctx, cancel := context.WithCancel(r.Context())
+	stop := context.AfterFunc(e.ctx, func() {
+		cancel()
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(closeGrace)) // if it can
+	})
+	return ctx, func() { stop(); cancel(); e.work.Done() }
+}
+
+// serveAPI answers what is no request through a tunnel.
+func (e *Emulator) serveAPI(w http.ResponseWriter, r *http.Request) {
 	mux := e.muxes[subtree(r.URL.Path)]
 	if mux == nil {
 		mux = e.muxes[""]

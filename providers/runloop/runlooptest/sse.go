@@ -16,13 +16,14 @@ type events struct {
 }
 
 // events begins such an answer. Its status is sent at once.
-func (c *call) events() (*events, error) {
+func (c *call) events() *events {
 	h := c.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	c.w.WriteHeader(http.StatusOK)
 	ev := &events{c.w, http.NewResponseController(c.w)}
-	return ev, ev.flush.Flush()
+	_ = ev.flush.Flush() // if the client has gone, send will say so
+	return ev
 }
 
 // send sends one event with v as its data. There is no id line: some clients
