@@ -16,11 +16,11 @@ func (s *AxonService) Subscribe(
 ) iter.Seq2[*AxonEvent, error] {
 	return func(yield func(*AxonEvent, error) bool) {
 		last := after
-		query := func() url.Values {
+		query := func() (url.Values, error) {
 			if last <= 0 {
-				return nil
+				return nil, nil
 			}
-			return url.Values{"after_sequence": {strconv.FormatInt(last, 10)}}
+			return url.Values{"after_sequence": {strconv.FormatInt(last, 10)}}, nil
 		}
 		each := func(e *AxonEvent) bool {
 			if e.Sequence <= last {

@@ -56,7 +56,7 @@ func (b *Benchmark) Scenarios(ctx context.Context, opts ...RequestOption) iter.S
 
 // Runs returns the runs of the benchmark.
 func (b *Benchmark) Runs(ctx context.Context, opts ...RequestOption) iter.Seq2[*BenchmarkRunView, error] {
-	return b.client.BenchmarkRuns.List(ctx, &BenchmarkRunListParams{BenchmarkID: b.ID}, opts...)
+	return b.client.Benchmarks.Runs(ctx, b.ID, nil, opts...)
 }
 
 // Start starts a run. The benchmark's ID takes the place of the one in params, which may be nil. The run's scenarios are started one by one,

@@ -94,6 +94,17 @@ func (s *BenchmarkService) StartRun(
 	return post[BenchmarkRunView](ctx, s.client, "/v1/benchmarks/start_run", params, opts)
 }
 
+// Runs returns the runs of a benchmark. A nil params means all.
+func (s *BenchmarkService) Runs(
+	ctx context.Context, id string, params *ListOptions, opts ...RequestOption,
+) iter.Seq2[*BenchmarkRunView, error] {
+	var q url.Values
+	if params != nil {
+		q = params.values()
+	}
+	return list(ctx, s.client, p("/v1/benchmarks/%s/runs", id), q, "runs", benchmarkRunID, opts...)
+}
+
 // BenchmarkRunListParams narrow a list of benchmark runs.
 type BenchmarkRunListParams struct {
 	ListOptions
@@ -115,12 +126,13 @@ func (o *BenchmarkRunListParams) query() url.Values {
 	return q
 }
 
+func benchmarkRunID(v *BenchmarkRunView) string { return v.ID }
+
 // List returns the account's benchmark runs. A nil params means all.
 func (s *BenchmarkRunService) List(
 	ctx context.Context, params *BenchmarkRunListParams, opts ...RequestOption,
 ) iter.Seq2[*BenchmarkRunView, error] {
-	id := func(v *BenchmarkRunView) string { return v.ID }
-	return list(ctx, s.client, "/v1/benchmark_runs", params.query(), "runs", id, opts...)
+	return list(ctx, s.client, "/v1/benchmark_runs", params.query(), "runs", benchmarkRunID, opts...)
 }
 
 // Get returns a benchmark run.

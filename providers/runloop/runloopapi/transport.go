@@ -73,7 +73,7 @@ func (c *Client) try(ctx context.Context, r *request) (resp *http.Response, fail
 }
 
 // repeatable reports whether the body of r is still there.
-func (r *request) repeatable() bool { return r.spent == nil || r.repeatable() }
+func (r *request) repeatable() bool { return r.spent == nil || !r.spent() }
 
 var errHeaders = fmt.Errorf("%w: the server took too long to answer", ErrTimeout)
 
