@@ -53,7 +53,7 @@ test('nothing in a file is a file', async () => {
 
 test('what is not there is an error', async () => {
   const b = await box(sdk({ maxRetries: 0 }));
-  for (const call of [b.file.read({ file_path: '/no/such' }), b.file.download({ path: '/no/such' }), b.file.read({ file_path: '/tmp' })]) {
+  for (const call of [() => b.file.read({ file_path: '/no/such' }), () => b.file.download({ path: '/no/such' }), () => b.file.read({ file_path: '/tmp' })]) {
     await assert.rejects(call, (err) => err.status >= 400 && err.status < 500 && err.message.length > 10);
   }
 });
