@@ -55,23 +55,23 @@ test('setup commands, files, and a blueprint on a blueprint', async (t) => {
   const client = sdk();
   const name = unique('base');
   const base = await client.blueprint.create({
-    name, system_setup_commands: ['echo base > base.txt', 'cat /opt/mounted.txt >> base.txt'],
+    name, system_setup_commands: ['echo base > /opt/base.txt', 'cat /opt/mounted.txt >> /opt/base.txt'],
     file_mounts: { '/opt/mounted.txt': 'mounted\n' },
   });
   t.after(() => base.delete());
   const upper = await client.blueprint.create({
-    name: unique('upper'), base_blueprint_name: name, system_setup_commands: ['echo upper >> base.txt'],
-    launch_parameters: { launch_commands: ['echo launched >> base.txt'] },
+    name: unique('upper'), base_blueprint_name: name, system_setup_commands: ['echo upper >> /opt/base.txt'],
+    launch_parameters: { launch_commands: ['echo launched >> /opt/base.txt'] },
   });
   t.after(() => upper.delete());
   assert.equal((await upper.getInfo()).base_blueprint_id, base.id);
   const box = await client.devbox.createFromBlueprintId(upper.id, { name: unique('box') });
   t.after(() => box.shutdown());
-  assert.equal(await (await box.cmd.exec('cat base.txt')).stdout(), 'base\nmounted\nupper\nlaunched\n');
+  assert.equal(await (await box.cmd.exec('cat /opt/base.txt')).stdout(), 'base\nmounted\nupper\nlaunched\n');
   const byName = await client.devbox.createFromBlueprintName(name, { name: unique('box') });
   t.after(() => byName.shutdown());
   assert.equal((await byName.getInfo()).blueprint_id, base.id);
-  assert.equal(await (await byName.cmd.exec('cat base.txt')).stdout(), 'base\nmounted\n');
+  assert.equal(await (await byName.cmd.exec('cat /opt/base.txt')).stdout(), 'base\nmounted\n');
 });
 
 test('a build that fails', async (t) => {

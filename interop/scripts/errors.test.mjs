@@ -56,7 +56,7 @@ test('what the emulator says itself', async () => {
   await said(client.devboxes.retrieve('dbx_nonexistent12345'), 400, /dbx_nonexistent12345/);
   await said(client.devboxes.retrieve('nonsense'), 400, /nonsense/);
   const { id } = await client.devboxes.create({ name: unique('gone') });
-  const unknown = id.slice(0, -3) + (id.endsWith('zzz') ? 'yyy' : 'zzz');
+  const unknown = id.slice(0, -3) + (id.endsWith('000') ? '111' : '000');
   await said(client.devboxes.retrieve(unknown), 404, new RegExp(unknown));
   await said(client.devboxes.executions.retrieve(id, '01900000-0000-7000-8000-000000000000'), 404, /./);
   await said(client.secrets.retrieve('no_such_secret'), 404, /no_such_secret/);
