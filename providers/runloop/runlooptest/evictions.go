@@ -49,11 +49,11 @@ func (e *Emulator) Evict(devboxID string, grace time.Duration) error {
 // watchEvictions streams the evictions that are pending, and those to come.
 func (e *Emulator) watchEvictions(c *call) error {
 	ev := c.events()
-	for next := 0; ; {
+	for next, first := 0, true; ; first = false {
 		var batch []runloopapi.EvictionEvent
 		_, err := e.await(c.r.Context(), heartbeat, func() bool {
 			for ; next < len(e.evictions); next++ {
-				if v := e.evictions[next]; !v.d.status.Final() {
+				if v := e.evictions[next]; !first || !v.d.status.Final() { // of the past, only what is pending
 					batch = append(batch, v.EvictionEvent)
 				}
 			}

@@ -26,6 +26,7 @@ type execution struct {
 	d       *devbox
 	command string
 	shell   string // name of the shell, if it has one
+	first   bool   // of the commands of its shell
 	attach  bool   // its input can be written to
 
 	stdout, stderr *spool
@@ -68,7 +69,8 @@ func (e *Emulator) execute(d *devbox, x *execution) error {
 	x.status, x.done = runloopapi.ExecutionQueued, make(chan struct{})
 	var before <-chan struct{} // the last command of the same shell
 	if x.shell != "" {
-		if last := d.shells[x.shell]; last != nil {
+		last := d.shells[x.shell]
+		if x.first = last == nil; !x.first {
 			before = last.done
 		}
 	}
@@ -208,7 +210,11 @@ func inShell(ctx context.Context, sb compute.Sandbox, x *execution, cmd *compute
 	if err != nil {
 		return nil, err
 	}
-	cmd.Dir = ""
+	if cmd.Dir = ""; x.first {
+		if res, err := sh.RunCommand(ctx, compute.Shell("cd -- "+providers.Quote(x.d.home))); err != nil || res.ExitCode != 0 {
+			return res, err
+		}
+	}
 	if len(cmd.Args) > 0 {
 		cmd.Args, cmd.Script = nil, x.command
 	}

@@ -64,6 +64,15 @@ func (e *Emulator) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
+// Certificate returns the certificate that [WithTLS] uses, for clients to trust.
+func (e *Emulator) Certificate() (*x509.Certificate, error) {
+	cert, err := e.certificate()
+	if err != nil {
+		return nil, fmt.Errorf("runlooptest: certificate: %w", err)
+	}
+	return cert.Leaf, nil
+}
+
 // certificate returns the emulator's certificate, made at the first call. It is
 // for this machine, by any of its names, and for tunnels.
 func (e *Emulator) certificate() (tls.Certificate, error) {

@@ -8,14 +8,15 @@ package runlooptest
 const shellScript = `__rl_state=$1 __rl_text=$2
 shift 2
 __rl_save() {
-  __rl_options=$(set +o)
+  case $- in *e*) __rl_options='set -e' ;; *) __rl_options='set +e' ;; esac # a substitution has it off
+  __rl_options=$(set +o; echo "$__rl_options")
   set +euxvn
   __rl_ifs=$(declare -p IFS 2>/dev/null || echo unset -v IFS)
   local IFS=$' \t\n'
   mkdir -p -m 0777 "${__rl_state%/*}"
   {
     printf 'cd -- %q\n' "$PWD"
-    echo 'for __rl_v in $(compgen -e); do unset -v "$__rl_v"; done'
+    echo 'for __rl_v in $(compgen -e); do [ "$__rl_v" = PWD ] || unset -v "$__rl_v"; done'
     for __rl_v in $(compgen -v); do
       case $__rl_v in
         __rl_* | IFS | BASH* | EUID | UID | PPID | SHELLOPTS | SHLVL | FUNCNAME | GROUPS | DIRSTACK | PIPESTATUS) ;;
@@ -23,7 +24,7 @@ __rl_save() {
         *) declare -p "$__rl_v" ;;
       esac
     done
-    printf 'export PWD\n%s\n' "$__rl_ifs"
+    printf '%s\n' "$__rl_ifs"
     declare -f
     alias -p
     umask -p
