@@ -41,8 +41,18 @@ if [ ! -d node_modules ] || ! cmp -s package-lock.json node_modules/.interop-loc
 fi
 (cd emulator && go build -o "$tmp/emulator" .)
 
+# All traffic is held against the vendor's OpenAPI document, where that is present.
+openapi=${COMPUTE_RUNLOOP_OPENAPI:-../../shared/runloop/openapi.yml}
+contract=()
+if [ -n "$prove" ]; then
+	contract=(-misbehave)
+elif [ -r "$openapi" ]; then
+	contract=(-openapi "$openapi" -newer ../providers/runloop/runloopapi/testdata/newer.yml)
+else
+	echo "traffic is not held against the OpenAPI document: there is no $openapi"
+fi
 mkdir "$tmp/state"
-"$tmp/emulator" -dir "$tmp/state" ${prove:+-misbehave} "${verbose[@]}" >"$tmp/ready" &
+"$tmp/emulator" -dir "$tmp/state" "${contract[@]}" "${verbose[@]}" >"$tmp/ready" &
 emulator=$!
 for _ in $(seq 300); do
 	[ -s "$tmp/ready" ] && break
@@ -50,7 +60,7 @@ for _ in $(seq 300); do
 	sleep 0.1
 done
 export RUNLOOP_BASE_URL RUNLOOP_API_KEY INTEROP_EMULATOR="$tmp/emulator"
-{ read -r RUNLOOP_BASE_URL; read -r RUNLOOP_API_KEY; } < <(node -p 'const r = JSON.parse(fs.readFileSync(process.argv[1], "utf8")); `${r.url}\n${r.api_key}`' "$tmp/ready")
+{ read -r RUNLOOP_BASE_URL; read -r RUNLOOP_API_KEY; } < <(node -p 'const r = JSON.parse(fs.readFileSync(process.argv[1], "utf8").split("\n")[0]); `${r.url}\n${r.api_key}`' "$tmp/ready")
 
 files=("${scripts[@]/#/scripts/}")
 files=("${files[@]/%/.test.mjs}")
@@ -64,6 +74,7 @@ fi
 # The scripts have given up what they made; the emulator gives up the rest, and says what is left then.
 kill -TERM "$emulator"
 wait "$emulator" || { echo "the emulator did not end well" >&2; status=1; }
+sed -n '2,$p' "$tmp/ready"
 emulator=''
 if grep -lsF "$tmp" /proc/[0-9]*/cmdline >/dev/null; then
 	echo "processes of the emulator are left" >&2

@@ -9,12 +9,8 @@ import (
 	"github.com/computekit/compute/providers/runloop/runlooptest"
 )
 
-// handler is the emulator, with the operations of the scripts before it.
-func handler(e *runlooptest.Emulator, backend compute.Compute, misbehave bool) http.Handler {
-	api := http.Handler(e)
-	if misbehave {
-		api = misbehaving(e)
-	}
+// handler is the API of an emulator, with the operations of the scripts before it.
+func handler(e *runlooptest.Emulator, api http.Handler, backend compute.Compute) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", api)
 	mux.HandleFunc("POST /interop/faults", func(w http.ResponseWriter, r *http.Request) { inject(e, w, r) })

@@ -35,6 +35,8 @@ func main() {
 	flag.StringVar(&cfg.provider, "provider", "local", "where devboxes run: local or stub")
 	flag.StringVar(&cfg.dir, "dir", "", "state directory of the local provider; required for it")
 	flag.BoolVar(&cfg.misbehave, "misbehave", false, "break one promise for each script")
+	flag.StringVar(&cfg.openapi, "openapi", "", "OpenAPI document that all traffic is held against; empty is none")
+	flag.StringVar(&cfg.newer, "newer", "", "what is laid over the OpenAPI document")
 	flag.BoolVar(&cfg.verbose, "v", false, "log requests to standard error")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -47,6 +49,7 @@ func main() {
 
 type config struct {
 	addr, provider, dir string
+	openapi, newer      string
 	misbehave, verbose  bool
 }
 
@@ -81,12 +84,23 @@ func run(ctx context.Context, cfg config) (err error) {
 	if err != nil {
 		return err
 	}
-	serveErr := serve(ctx, l, handler(e, backend, cfg.misbehave), func() error {
+	api, report := http.Handler(e), func() error { return nil }
+	if cfg.openapi != "" {
+		c, err := loadContract(cfg.openapi, cfg.newer)
+		if err != nil {
+			return errors.Join(err, e.Close())
+		}
+		api, report = c.watch(e), func() error { return c.report(os.Stdout) }
+	}
+	if cfg.misbehave {
+		api = misbehaving(api)
+	}
+	serveErr := serve(ctx, l, handler(e, api, backend), func() error {
 		return json.NewEncoder(os.Stdout).Encode(ready{URL: url, APIKey: e.APIKey()})
 	}, e.Close)
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	return errors.Join(serveErr, nothingLeft(end, backend))
+	return errors.Join(serveErr, report(), nothingLeft(end, backend))
 }
 
 // open opens the provider of the devboxes.
