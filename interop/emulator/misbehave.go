@@ -63,11 +63,15 @@ func (a *answered) send(w http.ResponseWriter, body []byte) {
 	_, _ = w.Write(body) // the script sees a cut answer
 }
 
-// body changes the bodies of answers.
+// body changes the bodies of answers that are no errors.
 func body(change func([]byte) []byte) func(http.ResponseWriter, *http.Request, http.Handler) {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		a := &answered{header: http.Header{}, status: http.StatusOK}
 		next.ServeHTTP(a, r)
+		if a.status != http.StatusOK {
+			a.send(w, a.body.Bytes())
+			return
+		}
 		a.send(w, change(a.body.Bytes()))
 	}
 }
@@ -114,12 +118,14 @@ func query(name, value string) func(http.ResponseWriter, *http.Request, http.Han
 	}
 }
 
-// status answers with another status.
-func status(code int) func(http.ResponseWriter, *http.Request, http.Handler) {
+// status answers with one status in place of another.
+func status(from, to int) func(http.ResponseWriter, *http.Request, http.Handler) {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		a := &answered{header: http.Header{}, status: http.StatusOK}
 		next.ServeHTTP(a, r)
-		a.status = code
+		if a.status == from {
+			a.status = to
+		}
 		a.send(w, a.body.Bytes())
 	}
 }
