@@ -11,7 +11,7 @@ import (
 // ExecParams say how a command runs. The zero value runs it in a new shell, in the home directory, without input.
 type ExecParams struct {
 	ShellName string    // a shell that keeps its directory and variables, see [Devbox.Shell]
-	Stdin     io.Reader // UTF-8 text; nil is no input
+	Stdin     io.Reader // UTF-8 text, of which the command need not read all; nil is no input
 	Output              // where output goes while the command runs; the result has its last lines in any case
 }
 
@@ -19,7 +19,8 @@ type ExecParams struct {
 // params may be nil.
 //
 // When ctx ends, or a reader or writer of params fails, Exec kills the command with all the processes that it started, and returns
-// the error. It does not wait for a Read of Stdin that blocks when the command has ended.
+// the error. When the command had ended by then, its result comes with the error. Exec does not wait for a Read of Stdin
+// that blocks when the command has ended.
 func (d *Devbox) Exec(ctx context.Context, command string, params *ExecParams) (*ExecResult, error) {
 	if params == nil {
 		params = &ExecParams{}
@@ -99,10 +100,11 @@ func (e *Execution) feed(ctx context.Context, params *ExecParams) (*ExecResult, 
 	go f.run(ctx)
 	result, err := e.Stream(ctx, params.Output)
 	cancel() // what it has not read by now, it will not read
-	if fed := f.end(); result == nil {
-		return nil, firstCause(fed, err)
+	fed := f.end()
+	if result != nil && errors.Is(fed, context.Canceled) {
+		fed = nil
 	}
-	return result, err
+	return result, firstCause(fed, err)
 }
 
 // feeder copies a reader into the input of an execution.
@@ -145,11 +147,17 @@ func (f *feeder) send(ctx context.Context, w io.WriteCloser, b []byte, readErr e
 	if err == nil {
 		return true
 	}
-	// A command may end before it has read all its input.
-	if view, stateErr := f.execution.State(ctx); stateErr != nil || view.Status != ExecutionCompleted {
-		f.fail(err)
+	// A command need not read all its input, or may end before: then the service takes no more.
+	if refused(err) {
+		_ = w.Close() // should it read after all, it is not to wait for ever
+		return false
 	}
+	f.fail(err)
 	return false
+}
+
+func refused(err error) bool {
+	return errors.Is(err, ErrBadRequest) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, errRefused)
 }
 
 // fail ends the execution's wait.

@@ -188,6 +188,7 @@ const maxStdin = 64 << 10
 var (
 	errStdinText   = errors.New("runloop: standard input takes UTF-8 text only")
 	errStdinClosed = errors.New("runloop: standard input is closed")
+	errRefused     = errors.New("the input was not taken")
 )
 
 func (w *stdinWriter) Write(b []byte) (n int, err error) {
@@ -243,7 +244,7 @@ func wholeText(b []byte) int {
 func (e *Execution) sendStdin(ctx context.Context, params *SendStdinParams) error {
 	view, err := e.client.Executions.SendStdin(ctx, e.DevboxID, e.ID, params)
 	if err == nil && !view.Success {
-		err = fmt.Errorf("runloop: execution %s did not take its input", e.ID)
+		err = fmt.Errorf("runloop: execution %s: %w", e.ID, errRefused)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -166,8 +167,10 @@ func newTransport(h2c bool) *http.Transport {
 	protocols.SetHTTP1(!h2c)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(h2c)
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         dialer.DialContext,
 		Protocols:           &protocols,
 		MaxIdleConnsPerHost: 32,
 		IdleConnTimeout:     90 * time.Second,

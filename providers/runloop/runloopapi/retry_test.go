@@ -40,8 +40,8 @@ func TestRetryAfter(t *testing.T) {
 }
 
 func TestBackoff(t *testing.T) {
-	for n, full := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
-		full *= time.Second
+	for n, seconds := range []float64{1, 2, 4, 8, 16, 32, 60, 60} {
+		full := time.Duration(seconds * float64(time.Second))
 		seen := make(map[time.Duration]bool)
 		for range 100 {
 			d := backoff(n)

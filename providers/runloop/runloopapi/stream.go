@@ -28,6 +28,9 @@ func (c *Client) openEvents(
 ) (*eventStream, error) {
 	r := newRequest(http.MethodGet, path, query, opts)
 	r.accept, r.retries = mediaEvents, 0
+	if r.timeout == 0 { // some servers send headers with the first event only
+		r.timeout = longTimeout
+	}
 	if r.header.Get("Accept-Encoding") == "" {
 		WithRequestHeader("Accept-Encoding", "identity")(r) // compressing would hold events back
 	}
