@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { devbox, overBoth, sdk, unique } from './support.mjs';
+import { devbox, overBoth, sdk, undo, unique } from './support.mjs';
 
 overBoth('an agent from its creation to its end', async (t, client) => {
   const name = unique('agent');
@@ -25,7 +25,7 @@ test('sources', async (t) => {
   const client = sdk();
   const pip = await client.agent.createFromPip({ name: unique('pip'), version: '1.0.0', package_name: 'p' });
   const git = await client.agent.createFromGit({ name: unique('git'), version: '1.0.0', repository: 'https://example.com/r.git', ref: 'main' });
-  t.after(() => Promise.all([pip.delete(), git.delete()]));
+  undo(t, () => Promise.all([pip.delete(), git.delete()]));
   assert.equal((await pip.getInfo()).source.pip.package_name, 'p');
   assert.deepEqual((await git.getInfo()).source.git.ref, 'main');
   const { counts, total_count: total } = await client.agent.getDevboxCounts();
@@ -37,12 +37,12 @@ test('sources', async (t) => {
 test('an agent from an object runs in a devbox', async (t) => {
   const client = sdk();
   const dir = await mkdtemp(join(tmpdir(), 'interop-'));
-  t.after(() => rm(dir, { recursive: true }));
+  undo(t, () => rm(dir, { recursive: true }));
   await writeFile(join(dir, 'agent.sh'), 'echo I am an agent\n');
   const object = await client.storageObject.uploadFromDir(dir, { name: unique('code') });
-  t.after(() => object.delete());
+  undo(t, () => object.delete());
   const agent = await client.agent.createFromObject({ name: unique('object'), version: '1.0.0', object_id: object.id, agent_setup: ['echo set up > setup.txt'] });
-  t.after(() => agent.delete());
+  undo(t, () => agent.delete());
   const box = await devbox(t, client, { mounts: [{ type: 'agent_mount', agent_id: agent.id, agent_name: null, agent_path: '/home/user/agent' }] });
   assert.equal(await (await box.cmd.exec('sh agent/agent.sh')).stdout(), 'I am an agent\n');
 });

@@ -1,14 +1,14 @@
 // Axons: streams of events, and their SQL store.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { collect, overBoth, sdk, unique } from './support.mjs';
+import { collect, overBoth, sdk, undo, unique } from './support.mjs';
 
 const event = (n) => ({ source: 'interop', event_type: 'count', origin: 'EXTERNAL_EVENT', payload: JSON.stringify({ n }) });
 
 overBoth('events are replayed, and then come as they are published', async (t, client) => {
   const name = unique('axon');
   const axon = await client.axon.create({ name });
-  t.after(() => client.api.axons.delete(axon.id));
+  undo(t, () => client.api.axons.delete(axon.id));
   const info = await axon.getInfo();
   assert.match(info.id, /^axn_/);
   assert.equal(info.name, name);
@@ -35,7 +35,7 @@ overBoth('events are replayed, and then come as they are published', async (t, c
 test('metadata', async (t) => {
   const client = sdk();
   const axon = await client.axon.create({ name: unique('meta'), metadata: { a: '1' } });
-  t.after(() => client.api.axons.delete(axon.id));
+  undo(t, () => client.api.axons.delete(axon.id));
   assert.deepEqual((await axon.getInfo()).metadata, { a: '1' });
   const updated = await client.api.axons.update(axon.id, { metadata: { b: '2' } });
   assert.equal(updated.metadata.b, '2');
@@ -43,7 +43,7 @@ test('metadata', async (t) => {
 
 overBoth('an SQL store', async (t, client) => {
   const axon = await client.axon.create({ name: unique('sql') });
-  t.after(() => client.api.axons.delete(axon.id));
+  undo(t, () => client.api.axons.delete(axon.id));
   await axon.sql.query({ sql: 'CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, height REAL)' });
   const inserted = await axon.sql.query({ sql: 'INSERT INTO people (name, height) VALUES (?, ?), (?, ?)', params: ['Ada', 1.65, 'Grüße 😀', null] });
   assert.equal(inserted.meta.changes, 2);
@@ -71,7 +71,7 @@ overBoth('an SQL store', async (t, client) => {
 test('one store does not see another', async (t) => {
   const client = sdk();
   const [a, b] = [await client.axon.create({}), await client.axon.create({})];
-  t.after(() => Promise.all([client.api.axons.delete(a.id), client.api.axons.delete(b.id)]));
+  undo(t, () => Promise.all([client.api.axons.delete(a.id), client.api.axons.delete(b.id)]));
   await a.sql.query({ sql: 'CREATE TABLE mine (x)' });
   await assert.rejects(b.sql.query({ sql: 'SELECT * FROM mine' }), { status: 400 });
 });

@@ -1,14 +1,15 @@
-// Blueprints: what devboxes are made from.
+// Blueprints: what devboxes are made from. The local provider calls this machine's
+// programs "host"; what else FROM can name is not there without a network.
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { overBoth, sdk, unique } from './support.mjs';
+import { overBoth, sdk, undo, unique } from './support.mjs';
 
 overBoth('a blueprint from a Dockerfile and its context', async (t, client, transport) => {
   const dir = await mkdtemp(join(tmpdir(), 'interop-'));
-  t.after(() => rm(dir, { recursive: true }));
+  undo(t, () => rm(dir, { recursive: true }));
   await mkdir(join(dir, 'sub'));
   await writeFile(join(dir, 'hello.txt'), `hello ${transport}\n`);
   await writeFile(join(dir, 'sub', 'bytes.bin'), Buffer.from([0, 255, 10, 13]));
@@ -18,7 +19,7 @@ overBoth('a blueprint from a Dockerfile and its context', async (t, client, tran
   const blueprint = await client.blueprint.create({
     name,
     dockerfile: [
-      'FROM scratch', 'ARG COLOUR=none', 'ENV BUILT_IN=yes', 'COPY hello.txt /opt/hello.txt', 'COPY sub /opt/sub',
+      'FROM host', 'ARG COLOUR=none', 'ENV BUILT_IN=yes', 'COPY hello.txt /opt/hello.txt', 'COPY sub /opt/sub',
       'RUN echo "$COLOUR" > /opt/colour.txt && ls /opt/sub > /opt/listing.txt', '',
     ].join('\n'),
     build_args: { COLOUR: 'blue' },
@@ -26,7 +27,7 @@ overBoth('a blueprint from a Dockerfile and its context', async (t, client, tran
     metadata: { transport },
     launch_parameters: { keep_alive_time_seconds: 900 },
   });
-  t.after(() => blueprint.delete());
+  undo(t, () => blueprint.delete());
   const info = await blueprint.getInfo();
   assert.match(info.id, /^bpt_/);
   assert.equal(info.status, 'build_complete');
@@ -39,7 +40,7 @@ overBoth('a blueprint from a Dockerfile and its context', async (t, client, tran
   assert.ok((await blueprint.logs()).logs.some((l) => l.message.includes('/opt/hello.txt')));
 
   const box = await blueprint.createDevbox({ name: unique('box') });
-  t.after(() => box.shutdown());
+  undo(t, () => box.shutdown());
   const view = await box.getInfo();
   assert.equal(view.blueprint_id, blueprint.id);
   assert.equal(view.launch_parameters.keep_alive_time_seconds, 900, 'inherited');
@@ -58,18 +59,18 @@ test('setup commands, files, and a blueprint on a blueprint', async (t) => {
     name, system_setup_commands: ['echo base > /opt/base.txt', 'cat /opt/mounted.txt >> /opt/base.txt'],
     file_mounts: { '/opt/mounted.txt': 'mounted\n' },
   });
-  t.after(() => base.delete());
+  undo(t, () => base.delete());
   const upper = await client.blueprint.create({
     name: unique('upper'), base_blueprint_name: name, system_setup_commands: ['echo upper >> /opt/base.txt'],
     launch_parameters: { launch_commands: ['echo launched >> /opt/base.txt'] },
   });
-  t.after(() => upper.delete());
+  undo(t, () => upper.delete());
   assert.equal((await upper.getInfo()).base_blueprint_id, base.id);
   const box = await client.devbox.createFromBlueprintId(upper.id, { name: unique('box') });
-  t.after(() => box.shutdown());
+  undo(t, () => box.shutdown());
   assert.equal(await (await box.cmd.exec('cat /opt/base.txt')).stdout(), 'base\nmounted\nupper\nlaunched\n');
   const byName = await client.devbox.createFromBlueprintName(name, { name: unique('box') });
-  t.after(() => byName.shutdown());
+  undo(t, () => byName.shutdown());
   assert.equal((await byName.getInfo()).blueprint_id, base.id);
   assert.equal(await (await byName.cmd.exec('cat /opt/base.txt')).stdout(), 'base\nmounted\n');
 });
@@ -78,7 +79,7 @@ test('a build that fails', async (t) => {
   const client = sdk();
   const name = unique('broken');
   const { id } = await client.api.blueprints.create({ name, system_setup_commands: ['echo about to fail; exit 7'] });
-  t.after(() => client.api.blueprints.delete(id));
+  undo(t, () => client.api.blueprints.delete(id));
   await assert.rejects(client.api.blueprints.awaitBuildComplete(id), /failed/);
   const info = await client.api.blueprints.retrieve(id);
   assert.equal(info.status, 'failed');
@@ -92,7 +93,7 @@ test('blueprints are listed by name, and previewed', async (t) => {
   const client = sdk();
   const name = unique('listed');
   const blueprint = await client.blueprint.create({ name, system_setup_commands: ['true'] });
-  t.after(() => blueprint.delete());
+  undo(t, () => blueprint.delete());
   const found = await client.blueprint.list({ name });
   assert.deepEqual(found.map((b) => b.id), [blueprint.id]);
   const { dockerfile } = await client.api.blueprints.preview({ name, dockerfile: 'FROM scratch\n', system_setup_commands: ['echo previewed'] });

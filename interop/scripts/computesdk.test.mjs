@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runloop } from '@computesdk/runloop';
 import { compute } from 'computesdk';
-import { headers, shared, unique } from './support.mjs';
+import { headers, shared, undo, unique } from './support.mjs';
 
 // The provider makes its client itself, and takes what it needs from here.
 process.env.RUNLOOP_CUSTOM_HEADERS = Object.entries(headers).map(([k, v]) => `${k}: ${v}`).join('\n');
@@ -11,7 +11,7 @@ const provider = runloop({ apiKey: shared.apiKey, timeout: 300_000 });
 
 async function sandbox(t, options = {}) {
   const sb = await provider.sandbox.create({ name: unique('box'), ...options });
-  t.after(() => provider.sandbox.destroy(sb.sandboxId));
+  undo(t, () => provider.sandbox.destroy(sb.sandboxId));
   return sb;
 }
 
@@ -59,7 +59,7 @@ test('snapshots and templates', async (t) => {
   await sb.runCommand('echo saved > /tmp/saved.txt');
   const name = unique('snap');
   const snapshot = await provider.snapshot.create(sb.sandboxId, { name });
-  t.after(() => provider.snapshot.delete(snapshot.id));
+  undo(t, () => provider.snapshot.delete(snapshot.id));
   assert.ok((await provider.snapshot.list()).some((s) => s.id === snapshot.id));
   const copy = await sandbox(t, { snapshotId: snapshot.id });
   assert.equal((await copy.runCommand('cat /tmp/saved.txt')).stdout, 'saved\n');
@@ -79,6 +79,6 @@ test('the address of a port', async (t) => {
 test('through the portable entry', async (t) => {
   compute.setConfig({ provider });
   const sb = await compute.sandbox.create({ name: unique('portable') });
-  t.after(() => sb.destroy());
+  undo(t, () => sb.destroy());
   assert.equal((await sb.runCommand('echo portable')).stdout, 'portable\n');
 });

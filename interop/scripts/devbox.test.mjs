@@ -1,7 +1,7 @@
 // The life of devboxes.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { api, devbox, eventually, overBoth, sdk, unique } from './support.mjs';
+import { api, devbox, eventually, overBoth, sdk, undo, unique } from './support.mjs';
 
 overBoth('a devbox from its creation to its end', async (t, client) => {
   const name = unique('life');
@@ -36,7 +36,7 @@ overBoth('a devbox from its creation to its end', async (t, client) => {
 test('the first answer comes before the devbox runs', async (t) => {
   const client = api();
   const view = await client.devboxes.create({ name: unique('early') });
-  t.after(() => client.devboxes.shutdown(view.id));
+  undo(t, () => client.devboxes.shutdown(view.id));
   assert.ok(['provisioning', 'initializing'].includes(view.status), view.status);
   const running = await client.devboxes.awaitRunning(view.id);
   assert.equal(running.status, 'running');
@@ -73,7 +73,7 @@ test('a suspended devbox keeps its disk', async (t) => {
 test('what fails at launch is a failed devbox', async (t) => {
   const client = sdk();
   const view = await client.api.devboxes.create({ name: unique('bad'), launch_parameters: { launch_commands: ['exit 3'] } });
-  t.after(() => client.api.devboxes.shutdown(view.id));
+  undo(t, () => client.api.devboxes.shutdown(view.id));
   await assert.rejects(client.api.devboxes.awaitRunning(view.id), /failure/);
   const failed = await client.api.devboxes.retrieve(view.id);
   assert.equal(failed.status, 'failure');

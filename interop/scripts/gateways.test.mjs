@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
-import { devbox, overBoth, sdk, unique } from './support.mjs';
+import { devbox, overBoth, sdk, undo, unique } from './support.mjs';
 
 // The service behind the gateway: it tells what it was asked.
 let upstream;
@@ -36,12 +36,12 @@ overBoth('a gateway from its creation to its end', async (t, client) => {
 test('a gateway puts the secret in, and only for the token', async (t) => {
   const client = sdk();
   const secret = await client.secret.create({ name: unique('key'), value: 'the real secret' });
-  t.after(() => secret.delete());
+  undo(t, () => secret.delete());
   const config = await client.gatewayConfig.create({
     name: unique('gateway'), endpoint: `http://127.0.0.1:${upstream.address().port}/base`, auth_mechanism: { type: 'header', key: 'x-api-key' },
     custom_headers: [{ name: 'x-extra', value: 'extra' }],
   });
-  t.after(() => config.delete());
+  undo(t, () => config.delete());
   const box = await devbox(t, client, { gateways: { LLM: { gateway: config.id, secret } } });
   const view = await box.getInfo();
   assert.equal(view.gateway_specs.LLM.gateway_config_id, config.id);
@@ -87,9 +87,9 @@ overBoth('an MCP server from its creation to its end', async (t, client) => {
 test('a devbox is told of its MCP server', async (t) => {
   const client = sdk();
   const secret = await client.secret.create({ name: unique('key'), value: 'the real secret' });
-  t.after(() => secret.delete());
+  undo(t, () => secret.delete());
   const config = await client.mcpConfig.create({ name: unique('tools'), endpoint: `http://127.0.0.1:${upstream.address().port}/`, allowed_tools: ['*'] });
-  t.after(() => config.delete());
+  undo(t, () => config.delete());
   const box = await devbox(t, client, { mcp: { TOOLS_TOKEN: { mcp_config: config.id, secret } } });
   const [url, token] = (await (await box.cmd.exec('echo "$RL_MCP_URL"; echo "$TOOLS_TOKEN"')).stdout()).split('\n');
   assert.match(url, /^https?:\/\/.*\/mcp$/);

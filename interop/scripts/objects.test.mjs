@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { api, devbox, overBoth, sdk, unique } from './support.mjs';
+import { api, devbox, overBoth, sdk, undo, unique } from './support.mjs';
 
 const hash = (b) => createHash('sha256').update(b).digest('hex');
 
@@ -13,7 +13,7 @@ overBoth('an object from its creation to its end', async (t, client, transport) 
   const name = unique('bytes');
   const bytes = randomBytes(1 << 20);
   const object = await client.storageObject.create({ name, content_type: 'binary', metadata: { transport }, ttl_ms: 3_600_000 });
-  t.after(() => object.delete());
+  undo(t, () => object.delete());
   let info = await object.getInfo();
   assert.match(info.id, /^obj_/);
   assert.equal(info.state, 'UPLOADING');
@@ -43,18 +43,18 @@ overBoth('an object from its creation to its end', async (t, client, transport) 
 test('text, files and nothing', async (t) => {
   const client = sdk();
   const text = await client.storageObject.uploadFromText('Grüße, 世界 😀\n', unique('text'));
-  t.after(() => text.delete());
+  undo(t, () => text.delete());
   assert.equal((await text.getInfo()).content_type, 'text');
   assert.equal(await text.downloadAsText(), 'Grüße, 世界 😀\n');
   const empty = await client.storageObject.uploadFromBuffer(Buffer.alloc(0), unique('empty'), 'binary');
-  t.after(() => empty.delete());
+  undo(t, () => empty.delete());
   assert.equal((await empty.getInfo()).size_bytes, 0);
   assert.equal((await empty.downloadAsBuffer()).length, 0);
   const dir = await mkdtemp(join(tmpdir(), 'interop-'));
-  t.after(() => rm(dir, { recursive: true }));
+  undo(t, () => rm(dir, { recursive: true }));
   await writeFile(join(dir, 'page.html'), '<p>page</p>');
   const file = await client.storageObject.uploadFromFile(join(dir, 'page.html'), unique('file'));
-  t.after(() => file.delete());
+  undo(t, () => file.delete());
   assert.equal((await file.getInfo()).content_type, 'text');
   assert.equal(await file.downloadAsText(), '<p>page</p>');
 });
@@ -62,15 +62,15 @@ test('text, files and nothing', async (t) => {
 test('objects are files and directories of devboxes', async (t) => {
   const client = sdk();
   const dir = await mkdtemp(join(tmpdir(), 'interop-'));
-  t.after(() => rm(dir, { recursive: true }));
+  undo(t, () => rm(dir, { recursive: true }));
   await mkdir(join(dir, 'pkg'));
   await writeFile(join(dir, 'pkg', 'run.sh'), '#!/bin/sh\necho ran\n', { mode: 0o755 });
   await writeFile(join(dir, 'debug.log'), 'ignored');
   const tree = await client.storageObject.uploadFromDir(dir, { name: unique('tree') }, { ignore: ['*.log'] });
-  t.after(() => tree.delete());
+  undo(t, () => tree.delete());
   assert.equal((await tree.getInfo()).content_type, 'tgz');
   const text = await client.storageObject.uploadFromText('mounted text', unique('text'));
-  t.after(() => text.delete());
+  undo(t, () => text.delete());
   const box = await devbox(t, client, {
     mounts: [{ '/home/user/tree': tree, '/home/user/note.txt': text }, { type: 'file_mount', target: '/etc/app.conf', content: 'a = 1\n' }],
   });
@@ -84,7 +84,7 @@ test('objects are listed', async (t) => {
   const name = unique('listed');
   const made = [];
   for (const type of ['text', 'binary', 'text']) made.push(await client.objects.create({ name: `${name}-${type}`, content_type: type }));
-  t.after(() => Promise.all(made.map((o) => client.objects.delete(o.id))));
+  undo(t, () => Promise.all(made.map((o) => client.objects.delete(o.id))));
   const find = async (query) => {
     const ids = [];
     for await (const o of client.objects.list({ name, ...query })) ids.push(o.id);

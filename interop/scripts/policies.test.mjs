@@ -1,7 +1,8 @@
 // Network policies.
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
 import { test } from 'node:test';
-import { devbox, overBoth, sdk, unique } from './support.mjs';
+import { devbox, overBoth, sdk, undo, unique } from './support.mjs';
 
 overBoth('a policy from its creation to its end', async (t, client) => {
   const name = unique('policy');
@@ -33,7 +34,7 @@ overBoth('a policy from its creation to its end', async (t, client) => {
 test('a policy that allows everything', async (t) => {
   const client = sdk();
   const policy = await client.networkPolicy.create({ name: unique('open'), allow_all: true });
-  t.after(() => policy.delete());
+  undo(t, () => policy.delete());
   const { egress } = await policy.getInfo();
   assert.equal(egress.allow_all, true);
   assert.equal(egress.allow_devbox_to_devbox, true, 'which is part of everything');
@@ -54,12 +55,21 @@ test('a policy in use stays', async () => {
 
 test('a devbox reaches what its policy allows and nothing else', async (t) => {
   const client = sdk();
-  const policy = await client.networkPolicy.create({ name: unique('closed'), allowed_hostnames: ['allowed.invalid'] });
-  t.after(() => policy.delete());
-  const box = await devbox(t, client, { launch_parameters: { network_policy_id: policy.id } });
-  t.after(() => box.shutdown()); // before the policy
-  const res = await box.cmd.exec('python3 -c "import socket; socket.create_connection((\'192.0.2.1\', 80), 3)" 2>&1');
-  assert.notEqual(res.exitCode, 0);
+  const server = createServer((req, res) => res.end('reached'));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  undo(t, () => server.close());
+  const { port } = server.address();
+  const fetched = async (cidr) => {
+    const policy = await client.networkPolicy.create({ name: unique('one'), allowed_cidrs: [{ cidr, ports: [{ port }] }] });
+    undo(t, () => policy.delete());
+    const box = await devbox(t, client, { launch_parameters: { network_policy_id: policy.id } });
+    const get = `import os, urllib.request as u; p = u.ProxyHandler({"http": os.environ["HTTP_PROXY"]}); print(u.build_opener(p).open("http://127.0.0.1:${port}/", timeout=10).read())`;
+    return box.cmd.exec(`python3 -c '${get}'`);
+  };
+  assert.equal(await (await fetched('127.0.0.1/32')).stdout(), "b'reached'\n");
+  const refused = await fetched('192.0.2.0/24');
+  assert.notEqual(refused.exitCode, 0);
+  assert.match(await refused.stderr(), /HTTP Error 403/);
 });
 
 test('odd policies are refused', async () => {

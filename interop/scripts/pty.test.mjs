@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
-import { api, overBoth, sdk, shared, sharedDevbox, unique } from './support.mjs';
+import { api, overBoth, sdk, shared, sharedDevbox, undo, unique } from './support.mjs';
 
 const box = sharedDevbox();
 
 /** Attaches to a session, and collects what it prints. */
 async function attach(t, url, token) {
   const ws = new WebSocket(new URL(url, shared.url).href.replace(/^http/, 'ws'), [token]);
-  t.after(() => ws.terminate());
+  undo(t, () => ws.terminate());
   const term = { ws, text: '', closed: new Promise((resolve) => ws.on('close', resolve)) };
   let wake = () => {};
   ws.on('message', (data) => { term.text += data.toString(); wake(); });

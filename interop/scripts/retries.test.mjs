@@ -2,7 +2,7 @@
 // nothing is done twice.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { api, collect, ownEmulator, sdk, unique } from './support.mjs';
+import { api, collect, ownEmulator, sdk, undo, unique } from './support.mjs';
 
 const emulator = await ownEmulator();
 
@@ -27,7 +27,7 @@ for (const http2 of [true, false]) {
       assert.deepEqual(seen.map((r) => r.headers['X-Stainless-Retry-Count']), ['0', '1']);
       assert.equal(seen[0].headers['X-Request-Id'], seen[1].headers['X-Request-Id'], 'one idempotency key');
       assert.match(seen[0].headers['X-Request-Id'], /^stainless-node-retry-/);
-      assert.equal(seen[0].body, seen[1].body);
+      assert.deepEqual(JSON.parse(seen[1].body), { name });
       assert.equal(seen[0].proto, http2 ? 'HTTP/2.0' : 'HTTP/1.1');
     }
   });
@@ -65,7 +65,7 @@ for (const http2 of [true, false]) {
     const name = unique('lost');
     await emulator.inject({ match: 'devboxes.create', after_work: true });
     const view = await client().devboxes.create({ name });
-    t.after(() => client().devboxes.shutdown(view.id));
+    undo(t, () => client().devboxes.shutdown(view.id));
     const all = [];
     for await (const d of client().devboxes.list()) if (d.name === name) all.push(d.id);
     assert.deepEqual(all, [view.id]);
@@ -81,7 +81,7 @@ for (const http2 of [true, false]) {
   test(`a stream that is cut is an error or its end, never a wrong text, ${over}`, async (t) => {
     const rich = sdk({ emulator, http2 });
     const box = await rich.devbox.create({ name: unique('cut') });
-    t.after(() => box.shutdown());
+    undo(t, () => box.shutdown());
     const res = await box.cmd.exec('echo one; echo two; echo three');
     await emulator.inject({ match: 'executions.stream_stdout*', cut_at: 20 });
     const stream = () => rich.api.devboxes.executions.streamStdoutUpdates(box.id, res.executionId, {});
@@ -94,7 +94,7 @@ for (const http2 of [true, false]) {
 test('waiting goes on after a hold that has ended', async (t) => {
   const client = api({ emulator });
   const { id } = await client.devboxes.create({ name: unique('wait') });
-  t.after(() => client.devboxes.shutdown(id));
+  undo(t, () => client.devboxes.shutdown(id));
   await emulator.inject({ match: 'devboxes.wait*', status: 408, times: 3 });
   assert.equal((await client.devboxes.awaitRunning(id)).status, 'running');
 });

@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { overBoth, sdk, unique } from './support.mjs';
+import { overBoth, sdk, undo, unique } from './support.mjs';
 
 overBoth('a run whose score is the weighted sum of its scorers', async (t, client, transport) => {
   const name = unique('scenario');
@@ -29,7 +29,7 @@ overBoth('a run whose score is the weighted sum of its scorers', async (t, clien
   assert.deepEqual(weights, [0.5, 0.2, 0.1, 0.2]);
 
   const run = await scenario.run({ run_name: unique('run') });
-  t.after(() => run.devbox.shutdown());
+  undo(t, () => run.devbox.shutdown());
   assert.match(run.id, /^scr_/);
   let view = await run.getInfo();
   assert.equal(view.state, 'running');
@@ -50,7 +50,7 @@ overBoth('a run whose score is the weighted sum of its scorers', async (t, clien
   assert.ok(Math.abs(score.score - (0.5 + 0.1 + 0 + 0.05)) < 1e-9, `score ${score.score}`);
 
   const dir = await mkdtemp(join(tmpdir(), 'interop-'));
-  t.after(() => rm(dir, { recursive: true }));
+  undo(t, () => rm(dir, { recursive: true }));
   await run.downloadLogs(join(dir, 'logs.zip'));
   const zip = await readFile(join(dir, 'logs.zip'));
   assert.equal(zip.subarray(0, 4).toString('latin1'), 'PK\x03\x04');

@@ -1,7 +1,7 @@
 // Snapshots of disks.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { devbox, overBoth, sdk, sharedDevbox, unique } from './support.mjs';
+import { devbox, overBoth, sdk, sharedDevbox, undo, unique } from './support.mjs';
 
 const box = sharedDevbox();
 
@@ -10,7 +10,7 @@ overBoth('a snapshot from its creation to its end', async (t, client, transport)
   await b.file.write({ file_path: 'state.txt', contents: `state of ${transport}` });
   const name = unique('snap');
   const snapshot = await b.snapshotDisk({ name, metadata: { kind: transport }, commit_message: 'as it was' });
-  t.after(() => snapshot.delete());
+  undo(t, () => snapshot.delete());
   await b.file.write({ file_path: 'state.txt', contents: 'changed since' });
 
   const info = await snapshot.getInfo();
@@ -24,7 +24,7 @@ overBoth('a snapshot from its creation to its end', async (t, client, transport)
   assert.deepEqual(info.snapshot.metadata, { kind: transport });
 
   const copy = await snapshot.createDevbox({ name: unique('copy') });
-  t.after(() => copy.shutdown());
+  undo(t, () => copy.shutdown());
   assert.equal((await copy.getInfo()).snapshot_id, snapshot.id);
   assert.equal(await copy.file.read({ file_path: 'state.txt' }), `state of ${transport}`);
 
@@ -38,7 +38,7 @@ overBoth('a snapshot from its creation to its end', async (t, client, transport)
 test('what is said of a snapshot changes', async (t) => {
   const client = sdk();
   const snapshot = await (await box(client)).snapshotDisk({ name: unique('before'), metadata: { a: '1' } });
-  t.after(() => snapshot.delete());
+  undo(t, () => snapshot.delete());
   const after = unique('after');
   await snapshot.update({ name: after });
   let { snapshot: view } = await snapshot.getInfo();
@@ -54,9 +54,9 @@ test('snapshots are found by devbox and by metadata', async (t) => {
   const other = await devbox(t, client);
   const label = unique('label');
   const a = await client.api.devboxes.snapshotDisk(other.id, { metadata: { label, n: 'a' } }); // returns when it is done
-  t.after(() => client.api.devboxes.diskSnapshots.delete(a.id));
+  undo(t, () => client.api.devboxes.diskSnapshots.delete(a.id));
   const b = await other.snapshotDiskAsync({ metadata: { label, n: 'b' } });
-  t.after(() => b.delete());
+  undo(t, () => b.delete());
   assert.equal((await b.awaitCompleted()).status, 'complete');
   const find = async (query) => {
     const ids = [];

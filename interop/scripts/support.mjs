@@ -48,10 +48,22 @@ let counter = 0;
 /** A name that no other script or test has. */
 export const unique = (what) => `${script}-${what}-${process.pid}-${++counter}`;
 
+const undoes = new WeakMap();
+
+/** Has something undone when the test ends, what was done last first. */
+export function undo(t, f) {
+  let list = undoes.get(t);
+  if (!list) {
+    undoes.set(t, list = []);
+    t.after(async () => { while (list.length) await list.pop()(); });
+  }
+  list.push(f);
+}
+
 /** A devbox that ends with the test. */
 export async function devbox(t, client, params = {}) {
   const box = await client.devbox.create({ name: unique('box'), ...params });
-  t.after(() => box.shutdown());
+  undo(t, () => box.shutdown());
   return box;
 }
 

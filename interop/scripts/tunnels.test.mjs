@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { test } from 'node:test';
-import { control, devbox, eventually, overBoth, sdk, shared } from './support.mjs';
+import { control, devbox, eventually, overBoth, sdk, shared, undo } from './support.mjs';
 
 /** Asks a port of a devbox through its tunnel, as what is before the emulator would. */
 function through(tunnel, port, path, headers = {}) {
@@ -66,7 +66,7 @@ test('an authenticated tunnel, made with the devbox', async (t) => {
 overBoth('news of an eviction', async (t, client) => {
   const box = await devbox(t, client);
   const told = new Promise((resolve) => box.onEvict(resolve));
-  t.after(() => box.cancelOnEvict());
+  undo(t, () => box.cancelOnEvict());
   await control(shared, `/interop/evict/${box.id}`, {});
   await told;
   const stream = await client.api.devboxes.watchEvictions();
