@@ -63,13 +63,17 @@ test('a devbox reaches what its policy allows and nothing else', async (t) => {
     const policy = await client.networkPolicy.create({ name: unique('one'), allowed_cidrs: [{ cidr, ports: [{ port }] }] });
     undo(t, () => policy.delete());
     const box = await devbox(t, client, { launch_parameters: { network_policy_id: policy.id } });
-    const get = `import os, urllib.request as u; p = u.ProxyHandler({"http": os.environ["HTTP_PROXY"]}); print(u.build_opener(p).open("http://127.0.0.1:${port}/", timeout=10).read())`;
-    return box.cmd.exec(`python3 -c '${get}'`);
+    // urllib would not ask the proxy for an address of this kind.
+    await box.file.write({ file_path: 'get.py', contents: [
+      'import os, http.client, urllib.parse',
+      'c = http.client.HTTPConnection(urllib.parse.urlsplit(os.environ["HTTP_PROXY"]).netloc, timeout=10)',
+      `c.request("GET", "http://127.0.0.1:${port}/")`,
+      'r = c.getresponse()',
+      'print(r.status, r.read().decode())', ''].join('\n') });
+    return (await box.cmd.exec('python3 get.py')).stdout();
   };
-  assert.equal(await (await fetched('127.0.0.1/32')).stdout(), "b'reached'\n");
-  const refused = await fetched('192.0.2.0/24');
-  assert.notEqual(refused.exitCode, 0);
-  assert.match(await refused.stderr(), /HTTP Error 403/);
+  assert.equal(await fetched('127.0.0.1/32'), '200 reached\n');
+  assert.match(await fetched('192.0.2.0/24'), /^403 /);
 });
 
 test('odd policies are refused', async () => {
