@@ -173,6 +173,8 @@ func (u *upstream) hideTools(resp *http.Response) error {
 		resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
 	case "text/event-stream":
+		resp.ContentLength = -1 // it gets shorter
+		resp.Header.Del("Content-Length")
 		resp.Body = newLineFilter(resp.Body, func(line []byte) []byte {
 			data, ok := bytes.CutPrefix(line, []byte("data:"))
 			if !ok {
