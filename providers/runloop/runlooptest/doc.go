@@ -1,0 +1,55 @@
+// Package runlooptest is an emulator of Runloop's REST API, for programs that
+// talk to Runloop and are to be tested without an account or a network. Its
+// devboxes are sandboxes of any [compute.Compute]:
+//
+//	s := runlooptest.NewServer(t, runlooptest.WithBackend(stub.New(stub.Config{})))
+//	// s.URL is the base URL, s.APIKey() the key
+//
+// The command runloop-emulator is the same for programs in other languages.
+//
+// [Emulator.Inject] makes requests fail in the ways in which they fail on a
+// network; [Emulator.Requests] and [Emulator.Counts] tell what was asked.
+//
+// # Where the real service is not known
+//
+// Nobody has compared the emulator with the service itself. It does what the
+// vendor's OpenAPI document, clients and tests say. Where they are silent: a
+// malformed identifier is answered with 400 and one that is not known with 404;
+// lists begin with the newest; an idempotency key (X-Request-Id) is remembered
+// for a minute; what is final and has the status 409 says X-Should-Retry: false.
+//
+// # Adding a resource
+//
+// Each resource has a file, a table of records in the struct resources, and a
+// method called by Emulator.routes that adds its operations:
+//
+//	func (e *Emulator) routeThings() {
+//		handle(e, "GET /v1/things/{id}", "things.get", e.getThing)
+//		handle(e, "GET /v1/things", "things.list", e.listThings)
+//	}
+//
+//	func (e *Emulator) getThing(c *call, _ *none) (*runloopapi.ThingView, error) {
+//		id, err := c.id("id", prefixThing) // 400 if malformed
+//		if err != nil {
+//			return nil, err
+//		}
+//		e.mu.Lock()
+//		defer e.mu.Unlock()
+//		t, err := e.things.get("thing", id) // 404 if not known
+//		if err != nil {
+//			return nil, err
+//		}
+//		return t.view(), nil // a copy: it is encoded when mu is free again
+//	}
+//
+// Bodies are decoded, and answers encoded, with the types of package runloopapi;
+// none is an empty one. Errors are made by fail, final (statuses that clients
+// would retry in vain) and unsupported (501). Tables and records belong to
+// Emulator.mu, which is never held across calls to the backend or I/O. Whatever
+// changes a record does so within change, or calls notify, so that those who wait
+// with await see it. Work that outlives its request is spawned: it has a context
+// that ends with the emulator, and Close waits for it. What a devbox or blueprint
+// wants to know of another resource is a field of the struct hooks that the
+// resource's route method sets. An operation that needs no key, or streams, is
+// added with Emulator.add.
+package runlooptest
