@@ -89,7 +89,7 @@ func (c *Client) signed(ctx context.Context, method, rawURL string, src *source)
 	if err != nil {
 		return fail(err)
 	}
-	resp, err := c.conf.client.Do(req) //nolint:bodyclose // the caller closes it
+	resp, err := c.conf.client.Do(req)
 	if err != nil {
 		var failed *url.Error
 		if errors.As(err, &failed) {

@@ -214,10 +214,10 @@ func TestDevboxesThatAreRefused(t *testing.T) {
 		{"code mount", `{"code_mounts":[{"repo_name":"x"}]}`, 400, "repo_owner"},
 		{"tunnel", `{"tunnel":{"auth_mode":"closed"}}`, 400, "closed"},
 		{"variable", `{"environment_variables":{"a=b":"c"}}`, 400, "Env"},
-		{"secrets without secrets", `{"secrets":{"A":"a"}}`, 501, "secrets"},
-		{"policy without policies", `{"launch_parameters":{"network_policy_id":"npol_1"}}`, 501, "network policies"},
-		{"gateway without gateways", `{"gateways":{"A":{"gateway":"a","secret":"b"}}}`, 501, "gateways"},
-		{"mcp without mcp", `{"mcp":{"A":{"mcp_config":"a","secret":"b"}}}`, 501, "MCP"},
+		{"unknown secret", `{"secrets":{"A":"a"}}`, 400, "no secret"},
+		{"unknown policy", `{"launch_parameters":{"network_policy_id":"npol_1"}}`, 400, "network policy"},
+		{"unknown gateway", `{"gateways":{"A":{"gateway":"a","secret":"b"}}}`, 400, "no gateway config"},
+		{"unknown MCP config", `{"mcp":{"A":{"mcp_config":"a","secret":"b"}}}`, 400, "no MCP config"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -70,7 +70,10 @@ func New(opts ...Option) (*Emulator, error) {
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.stopping, e.stop = context.WithCancel(e.ctx)
-	e.routes()
+	if err := e.routes(); err != nil {
+		e.cancel()
+		return nil, fmt.Errorf("runlooptest: %w", err)
+	}
 	return e, nil
 }
 

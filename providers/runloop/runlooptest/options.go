@@ -20,6 +20,8 @@ type options struct {
 	network  *compute.NetworkPolicy
 	latency  time.Duration
 	tls      bool
+
+	catalogOptions
 }
 
 // WithBackend gives the provider whose sandboxes are the devboxes. It is

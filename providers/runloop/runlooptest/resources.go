@@ -15,29 +15,32 @@ type resources struct {
 	snapshots  table[snapshot]
 	blueprints table[blueprint]
 	evictions  []eviction
+	catalog
 }
 
 // routes adds the operations of every resource. A method for each resource, in a
 // file of its own, adds what the resource has.
-func (e *Emulator) routes() {
+func (e *Emulator) routes() error {
 	e.hooks = noHooks()
 	e.routeDevboxes()
 	e.routeExecutions()
 	e.routeSnapshots()
 	e.routeBlueprints()
+	return e.routeCatalog()
 }
 
 // closeResources gives up what resources hold at the backend.
 func (e *Emulator) closeResources(ctx context.Context) error {
-	return errors.Join(e.closeDevboxes(ctx), errors.Join(e.closeSnapshots(ctx)...), errors.Join(e.closeBlueprints(ctx)...))
+	return errors.Join(e.closeDevboxes(ctx), e.closeCatalog(), errors.Join(e.closeSnapshots(ctx)...), errors.Join(e.closeBlueprints(ctx)...))
 }
 
 // hooks are what devboxes and blueprints want to know from other resources, which
 // set them when they add their routes. They are called without Emulator.mu.
 // Errors are answers, most often a 400.
 type hooks struct {
-	// knowsKey reports whether an API key was made through the API.
-	knowsKey func(key string) bool
+	// authorize checks whether an API key, that is not the emulator's own, may do
+	// an operation with a method.
+	authorize func(key, op, method string) error
 
 	// secret returns the value of a secret, given its name or identifier.
 	secret func(nameOrID string) (string, error)
@@ -71,9 +74,9 @@ type objectContent struct {
 // noHooks are the hooks of an emulator without the other resources.
 func noHooks() hooks {
 	return hooks{
-		knowsKey: func(string) bool { return false },
-		secret:   func(string) (string, error) { return "", unsupported("secrets") },
-		object:   func(string) (*objectContent, error) { return nil, unsupported("objects") },
+		authorize: func(string, string, string) error { return errKey },
+		secret:    func(string) (string, error) { return "", unsupported("secrets") },
+		object:    func(string) (*objectContent, error) { return nil, unsupported("objects") },
 		networkPolicy: func(string) (*compute.NetworkPolicy, error) {
 			return nil, unsupported("network policies")
 		},
