@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 )
 
 const (
@@ -89,6 +88,3 @@ func (c *call) writeError(err error) {
 	}
 	_ = writeJSON(c.w, api.status, map[string]string{"message": api.message}) // strings can be encoded
 }
-
-// millis is how times are written on the wire.
-func millis(t time.Time) int64 { return t.UnixMilli() }

@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/computekit/compute"
-	"github.com/computekit/compute/providers/local"
 	"github.com/computekit/compute/providers/runloop/runloopapi"
 	"github.com/computekit/compute/providers/stub"
 )
@@ -26,14 +25,13 @@ func newStub(t *testing.T, opts ...Option) *Server {
 
 func newLocal(t *testing.T, opts ...Option) *Server {
 	t.Helper()
-	c, err := local.New(local.Config{Dir: t.TempDir()})
+	c, err := openLocal()
 	if err != nil {
 		if strings.Contains(os.Getenv("COMPUTE_TEST_REQUIRE"), "local") {
 			t.Fatal(err)
 		}
 		t.Skip("this machine cannot isolate: ", err)
 	}
-	t.Cleanup(func() { assert.NoError(t, c.Close()) })
 	return newOn(t, c, opts...)
 }
 
@@ -53,7 +51,9 @@ func newOn(t *testing.T, c compute.Compute, opts ...Option) *Server {
 			t.Errorf("template %s was left behind", v.ID)
 		}
 	})
-	return NewServer(t, append([]Option{WithBackend(c)}, opts...)...)
+	s := NewServer(t, append([]Option{WithBackend(c)}, opts...)...)
+	s.check(t)
+	return s
 }
 
 // onBoth runs a test in front of both providers.

@@ -83,7 +83,7 @@ func TestUploadAndDownload(t *testing.T) {
 				require.NoError(t, err)
 				assert.Equal(t, "application/octet-stream", resp.Header.Get("Content-Type"))
 				assert.Contains(t, resp.Header.Get("Content-Disposition"), "attachment")
-				assert.True(t, content == string(data), "%d bytes came back as %d", len(content), len(data))
+				assert.True(t, bytes.Equal([]byte(content), data), "%d bytes came back as %d", len(content), len(data))
 			}
 		}
 		for name, pairs := range map[string][]string{"path": {"file", "x"}, "file": {"path", "x"}, "two files": {"path", "x", "file", "a", "file", "b"}} {

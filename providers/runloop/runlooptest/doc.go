@@ -18,6 +18,27 @@
 // lists begin with the newest; an idempotency key (X-Request-Id) is remembered
 // for a minute; what is final and has the status 409 says X-Should-Retry: false.
 //
+// Output is kept and streamed by the byte, and offsets count bytes. JSON cannot
+// hold what is not UTF-8: there it is U+FFFD, one for each byte. Files that are
+// uploaded and downloaded are as they are.
+//
+// # What it does not do
+//
+// Sizes and architectures of devboxes are checked, reported and accounted for,
+// and not enforced. The user of a devbox is the backend's unless user_parameters
+// name one; there is no sudo but the backend's. A kill ends the children of a
+// command whether or not the process group was asked for. SSH is spoken at the
+// host and port that the key comes with, without TLS around it. A tunnel is
+// {port}-{key}.tunnel.<anything> in the header Host, or /tunnel/{port}-{key}/ in
+// the path for clients that cannot resolve such names; there is no other host.
+// There are no public blueprints and snapshots. A base blueprint is built again
+// with what is built on it.
+//
+// These are answered with status 501 and a message: services beside a devbox,
+// secrets and network policies of a build, connections to repositories, and what
+// the backend cannot do, such as suspending. A devbox, snapshot or blueprint fails
+// where the backend says so only later.
+//
 // # Adding a resource
 //
 // Each resource has a file, a table of records in the struct resources, and a
@@ -47,8 +68,8 @@
 // would retry in vain) and unsupported (501). Tables and records belong to
 // Emulator.mu, which is never held across calls to the backend or I/O. Whatever
 // changes a record does so within change, or calls notify, so that those who wait
-// with await see it. Work that outlives its request is spawned: it has a context
-// that ends with the emulator, and Close waits for it. What a devbox or blueprint
+// with await see it. Work that outlives its request goes to spawnLocked: it has a
+// context that ends with the emulator, and Close waits for it. What a devbox or blueprint
 // wants to know of another resource is a field of the struct hooks that the
 // resource's route method sets. An operation that needs no key, or streams, is
 // added with Emulator.add.

@@ -118,16 +118,8 @@ func (e *Emulator) Close() error {
 	return nil
 }
 
-// spawn runs f in a goroutine that Close waits for, with a context that ends
-// with Close. After Close it does nothing and says so.
-func (e *Emulator) spawn(f func(ctx context.Context)) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.spawnLocked(f)
-}
-
-// spawnLocked is spawn with e.mu held. f does not run before it is released
-// if the first thing it does is to take it.
+// spawnLocked runs f in a goroutine that Close waits for, with a context that
+// ends with Close. After Close it does nothing and says so. e.mu is held.
 func (e *Emulator) spawnLocked(f func(ctx context.Context)) bool {
 	if e.closed {
 		return false

@@ -64,5 +64,9 @@ func asAPIError(err error) *apiError {
 			status = s
 		}
 	}
-	return &apiError{status: status, message: err.Error()}
+	api := &apiError{status: status, message: err.Error()}
+	if status == http.StatusConflict { // trying again does not change what is in the way
+		api.header = http.Header{"X-Should-Retry": {"false"}}
+	}
+	return api
 }

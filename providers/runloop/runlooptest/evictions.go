@@ -14,7 +14,10 @@ type eviction struct {
 }
 
 func (e *Emulator) routeEvictions() {
-	e.add("GET /v1/devboxes/evictions/watch", route{op: "devboxes.watch_evictions", stream: true, do: e.watchEvictions})
+	e.add("GET /v1/devboxes/evictions/watch", route{op: "devboxes.watch_evictions", stream: true, do: func(c *call) error {
+		e.watchEvictions(c)
+		return nil
+	}})
 }
 
 // Evict announces to all who watch evictions that a devbox will be taken back, and
@@ -46,8 +49,9 @@ func (e *Emulator) Evict(devboxID string, grace time.Duration) error {
 	return nil
 }
 
-// watchEvictions streams the evictions that are pending, and those to come.
-func (e *Emulator) watchEvictions(c *call) error {
+// watchEvictions streams the evictions that are pending, and those to come, until
+// the client or the emulator has gone.
+func (e *Emulator) watchEvictions(c *call) {
 	ev := c.events()
 	for next, first := 0, true; ; first = false {
 		var batch []runloopapi.EvictionEvent
@@ -60,15 +64,15 @@ func (e *Emulator) watchEvictions(c *call) error {
 			return len(batch) > 0
 		})
 		if err != nil {
-			return nil //nolint:nilerr // the client or the emulator has gone: the stream ends
+			return
 		}
 		for _, event := range batch {
 			if ev.send(event) != nil {
-				return nil
+				return
 			}
 		}
 		if len(batch) == 0 && ev.beat() != nil {
-			return nil
+			return
 		}
 	}
 }

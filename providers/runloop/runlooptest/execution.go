@@ -116,7 +116,7 @@ func (e *Emulator) runExecution(ctx, killed context.Context, x *execution, befor
 	x.stdout.close()
 	x.stderr.close()
 	rec := runloopapi.DevboxLog{Level: "info", Source: runloopapi.LogExec, CommandID: x.id, ShellName: x.shell,
-		ExitCode: runloopapi.Ptr(int32(exit))} //nolint:gosec // an exit status
+		ExitCode: runloopapi.Ptr(int32(exit))}
 	e.log1(x.d, rec)
 	e.change(func() {
 		x.status, x.exit = runloopapi.ExecutionCompleted, exit

@@ -145,7 +145,7 @@ func (e *Emulator) downloadFile(c *call) error {
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(in.Path)}))
 	if _, err := c.w.Write(buf[:n]); err != nil {
-		return nil //nolint:nilerr // the client has gone
+		return nil // the client has gone
 	}
 	if _, err := io.CopyBuffer(struct{ io.Writer }{c.w}, f, buf); err != nil {
 		panic(http.ErrAbortHandler) // the only way left to say that this is not the whole file

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	maxLogs    = 10000   // records that a devbox keeps
-	maxLogLine = 8 << 10 // bytes of a line; what is longer becomes several
+	maxLogs    = 5000    // records that a devbox keeps
+	maxLogLine = 4 << 10 // bytes of a line; what is longer becomes several
 )
 
 // logRecord is a record, and the execution it belongs to.
@@ -71,6 +71,13 @@ func (e *Emulator) tailLogs(c *call) error {
 	if err != nil {
 		return err
 	}
+	e.followLogs(c, d)
+	return nil
+}
+
+// followLogs streams until the devbox has ended, or the client or the emulator has
+// gone.
+func (e *Emulator) followLogs(c *call, d *devbox) {
 	ev := c.events()
 	match := matchLog(c)
 	for next := 0; ; {
@@ -86,15 +93,15 @@ func (e *Emulator) tailLogs(c *call) error {
 			return over || len(batch) > 0
 		})
 		if err != nil {
-			return nil //nolint:nilerr // the client or the emulator has gone: the stream ends
+			return
 		}
 		for _, rec := range batch {
 			if ev.send(rec) != nil {
-				return nil
+				return
 			}
 		}
 		if over && len(batch) == 0 || len(batch) == 0 && ev.beat() != nil {
-			return nil
+			return
 		}
 	}
 }

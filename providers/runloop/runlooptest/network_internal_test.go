@@ -63,7 +63,7 @@ func (s *Server) through(t *testing.T, byHost bool, label, path string, header .
 	if byHost {
 		u = s.URL + path
 	}
-	req, err := http.NewRequestWithContext(t.Context(), "POST", u, strings.NewReader("body"))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, u, strings.NewReader("body"))
 	require.NoError(t, err)
 	if byHost {
 		req.Host = label + ".tunnel.localhost"
@@ -134,6 +134,7 @@ func TestTunnelsSwitchProtocols(t *testing.T) {
 	r := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(r, nil)
 	require.NoError(t, err)
+	defer resp.Body.Close()
 	assert.Equal(t, 101, resp.StatusCode)
 	for _, line := range []string{"one\n", "two\n"} {
 		_, err = io.WriteString(conn, line)
@@ -199,10 +200,18 @@ type terminal struct {
 	seen strings.Builder
 }
 
-func attach(t *testing.T, s *Server, base, path, token string) (*terminal, *http.Response, error) {
-	conn, resp, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(s.URL, "http")+base+path,
+// attach attaches to a session, and returns the status of the answer.
+func attach(t *testing.T, s *Server, base, path, token string) (*terminal, int, error) {
+	t.Helper()
+	conn, resp, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(s.URL, "http")+base+path, //nolint:bodyclose // it has none
 		&websocket.DialOptions{Subprotocols: []string{token}, HTTPClient: s.Client()})
-	return &terminal{Conn: conn}, resp, err
+	if err != nil {
+		if resp == nil {
+			return nil, 0, err
+		}
+		return nil, resp.StatusCode, err
+	}
+	return &terminal{Conn: conn}, resp.StatusCode, nil
 }
 
 // expect reads until the text was seen, after what was expected before.
@@ -246,9 +255,9 @@ func TestTerminals(t *testing.T) {
 		term.typed(t, "stty size; X=kept; pwd\n")
 		term.expect(t, "30 100\r\n/home/user\r\n")
 
-		_, resp, err := attach(t, s, base, c.ConnectURL, access.AuthToken)
+		_, status, err := attach(t, s, base, c.ConnectURL, access.AuthToken)
 		require.Error(t, err)
-		assert.Equal(t, 409, resp.StatusCode, "one at a time")
+		assert.Equal(t, 409, status, "one at a time")
 		assert.True(t, askPTY[runloopapi.PTYConnectView](t, s, 200, base, access.AuthToken, "GET", "/pty/"+name, "").Attached)
 
 		control := func(want int, body string) runloopapi.PTYControlView {
@@ -319,7 +328,7 @@ func TestSecureTunnels(t *testing.T) {
 	status, _, body := s.through(t, true, "8080-"+v.Tunnel.TunnelKey, "/")
 	assert.Equal(t, 200, status)
 	assert.Contains(t, body, "X-Forwarded-Proto: https")
-	conf := s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	conf := s.trust.Clone()
 	conf.ServerName = "8080-" + v.Tunnel.TunnelKey + ".tunnel.localhost"
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(s.URL, "https://"), conf)
 	require.NoError(t, err, "the certificate is for tunnels too")

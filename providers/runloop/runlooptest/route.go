@@ -37,14 +37,13 @@ type route struct {
 	op     string // such as "devboxes.create": for counters, faults and recorded requests
 	open   bool   // needs no API key
 	stream bool   // answers as it goes, and is not replayed
-	limit  int64  // of the body in bytes; zero is maxBody
 	do     func(c *call) error
 }
 
 // handle adds an operation whose body and answer are JSON. Its method either
 // returns the answer, sent with status 200, or an error, most often made by
 // fail. The request's context ends when the client goes away: work that shall go
-// on is spawned.
+// on goes to spawnLocked.
 func handle[In, Out any](e *Emulator, pattern, op string, f func(c *call, in *In) (Out, error)) {
 	handleLimit(e, pattern, op, maxBody, f)
 }

@@ -43,7 +43,9 @@ func (e *Emulator) Serve(ctx context.Context, l net.Listener) error {
 	} else {
 		srv.Protocols.SetUnencryptedHTTP2(true)
 	}
-	e.setBaseURL(scheme + "://" + l.Addr().String())
+	if a, ok := l.Addr().(*net.TCPAddr); ok && !a.IP.IsUnspecified() { // else the first request tells
+		e.setBaseURL(scheme + "://" + a.String())
+	}
 
 	ended := make(chan error, 1)
 	go func() { ended <- serve(l) }()

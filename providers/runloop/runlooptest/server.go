@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"testing"
+
+	"github.com/computekit/compute/providers/runloop/runloopapi"
 )
 
 // Server is an [Emulator] that listens on a port of this machine.
@@ -17,6 +19,7 @@ type Server struct {
 	URL string
 
 	client *http.Client
+	trust  *tls.Config
 }
 
 // NewServer starts an emulator for a test and closes it, with all its devboxes,
@@ -59,8 +62,19 @@ func NewServer(t testing.TB, opts ...Option) *Server {
 			t.Error(err)
 		}
 	})
-	return &Server{Emulator: e, URL: scheme + "://" + l.Addr().String(), client: &http.Client{Transport: transport}}
+	return &Server{Emulator: e, URL: scheme + "://" + l.Addr().String(), client: &http.Client{Transport: transport},
+		trust: transport.TLSClientConfig}
 }
 
 // Client returns a client that trusts the server's certificate.
 func (s *Server) Client() *http.Client { return s.client }
+
+// ClientOptions returns the options of a client of package runloopapi for this
+// server.
+func (s *Server) ClientOptions() []runloopapi.Option {
+	opts := []runloopapi.Option{runloopapi.WithBaseURL(s.URL), runloopapi.WithAPIKey(s.APIKey())}
+	if s.trust != nil {
+		opts = append(opts, runloopapi.WithHTTPClient(s.client))
+	}
+	return opts
+}

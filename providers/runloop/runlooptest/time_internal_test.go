@@ -139,7 +139,7 @@ func TestReplaysAreForgotten(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { assert.NoError(t, e.Close()) }()
 		create := func() string {
-			r := httptest.NewRequest("POST", "http://emulator/v1/devboxes", nil)
+			r := httptest.NewRequest(http.MethodPost, "http://emulator/v1/devboxes", nil)
 			r.Header.Set("Authorization", "Bearer "+e.APIKey())
 			r.Header.Set("X-Request-Id", "k")
 			w := httptest.NewRecorder()

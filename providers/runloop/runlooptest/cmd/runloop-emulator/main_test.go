@@ -47,7 +47,7 @@ func TestServe(t *testing.T) {
 				t.Skip("the provider cannot be used here: ", <-served)
 			}
 			assert.Equal(t, "ak_mine", env["RUNLOOP_API_KEY"])
-			req, err := http.NewRequestWithContext(ctx, "POST", env["RUNLOOP_BASE_URL"]+"/v1/devboxes/create_and_await_running", nil)
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, env["RUNLOOP_BASE_URL"]+"/v1/devboxes/create_and_await_running", nil)
 			require.NoError(t, err)
 			req.Header.Set("Authorization", "Bearer ak_mine")
 			resp, err := (&http.Client{Transport: transport}).Do(req)
