@@ -231,7 +231,11 @@ func (r *run) stop(t *tail, cancel context.CancelFunc, cause error) (*compute.Re
 	clean, stop := r.s.p.cleanUp(r.ctx)
 	defer stop()
 	err := r.s.kill(clean, r.l.id)
-	if err != nil {
+	switch {
+	case err == nil:
+	case errors.Is(r.s.wrap(clean, r.op, err), compute.ErrNotFound):
+		cancel() // it has ended with the devbox
+	default:
 		_, err2 := r.s.p.client.Executions.Kill(clean, r.s.id, t.id, &runloopapi.KillParams{KillProcessGroup: true})
 		if err2 != nil {
 			cause = errors.Join(cause, fmt.Errorf("the command may run on: %w", err))

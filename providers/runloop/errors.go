@@ -51,7 +51,7 @@ func wrap(ctx context.Context, op, id string, err error) error {
 			e.Err = fmt.Errorf("%w; %w", ctx.Err(), err)
 		}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-	case api != nil && api.StatusCode != 0:
+	case api != nil && api.StatusCode >= 400:
 		e.Kind = kind(api)
 		e.NothingDone = refused(api)
 	case errors.Is(err, runloopapi.ErrState):

@@ -27,12 +27,21 @@ while [ -e $d/p ] && ! [ -e $d/r ] && [ $n -lt 200 ]; do n=$((n+1)); sleep 0.01;
 exit 0
 `
 
-// endScript is followed by a mark and a command's directory.
+// endScript is followed by a mark, a command's directory, and more processes,
+// each with the time at which it began, lest another has its number now.
 const endScript = `$r sh -c '
-m=$1 d=$2 p=none n=0
+m=$1 d=$2 p=none n=0 j=
+shift 2
+for f; do
+{ read -r v </proc/${f%:*}/stat; } 2>/dev/null || continue
+q=${f%:*} s=${f#*:}
+set -- ${v##*) }
+shift 19
+[ "$1" = "$s" ] && j="$j$q "
+done
 [ -s $d/p ] && read -r p <$d/p
 while [ $n -lt 200 ]; do
-n=$((n+1)) l=" "
+n=$((n+1)) l=" $j"
 for f in $(grep -lsF "$m" /proc/[0-9]*/environ); do f=${f#/proc/}; l="$l${f%%/*} "; done
 while old=$l; do
 for f in /proc/[0-9]*/stat; do
@@ -56,9 +65,12 @@ kill -9 $k 2>/dev/null
 done
 ' sh`
 
-// killShell returns the script that ends all that a named shell has started.
+// killShell returns the script that ends all that a named shell has started: what
+// has its mark, and its jobs, of which those that are mere copies of the shell
+// have none.
 func killShell(id string) string {
-	return rootScript + endScript + " " + shellMark + "=" + id + " none\nexit 0\n"
+	return rootScript + "j=; f=" + stateDir + "/jobs-" + id + "; [ -s $f ] && j=$(cat $f) && rm -f $f\n" +
+		endScript + " " + shellMark + "=" + id + " none $j\nexit 0\n"
 }
 
 // kill ends a command by its ID. A command that has ended is no error.

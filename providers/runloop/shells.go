@@ -60,14 +60,14 @@ func (s *Sandbox) OpenShell(ctx context.Context, shell string) (compute.ShellSes
 func (sh *Shell) id() string { return fmt.Sprintf("%s-%d.", sh.hash, sh.n) }
 
 // shellScript runs a command in a named shell. It leaves nothing behind in the
-// shell but two variables.
+// shell but a few variables.
 const shellScript = `export ` + shellMark + `=%[1]s ` + markName + `=%[2]s
 mkdir -p -m 1777 ` + stateDir + ` 2>/dev/null
 if mkdir -m 700 ` + stateDir + `/%[2]s 2>/dev/null; then
 %[3]s
 { %[4]s
 } <` + stateDir + `/%[2]s/i >>` + stateDir + `/%[2]s/o 2>>` + stateDir + `/%[2]s/e
-__compute=$?
+__compute=$? __compute_jobs=$(jobs -p)
 unset ` + markName + `
 (
 exec 3>&1 4>&2 2>/dev/null
@@ -76,6 +76,12 @@ out() { [ -s $1 ] && { printf :; head -c %[5]d $1 | base64 -w0; echo; }; }
 out $d/o >&3; out $d/e >&4
 [ -s $d/x ] && read -r __compute <$d/x
 rm -rf $d
+for j in $__compute_jobs; do
+read -r v </proc/$j/stat || continue
+set -- ${v##*) }
+shift 19
+echo "$j:$1" >>` + stateDir + `/jobs-%[1]s
+done
 echo "=$__compute" >&3; echo = >&4
 )
 else echo =d; echo = >&2; fi

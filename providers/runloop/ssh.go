@@ -124,13 +124,51 @@ func (s *Sandbox) DialContext(ctx context.Context, network, address string) (net
 		}
 		conn, err := client.DialContext(ctx, network, address)
 		if err == nil {
-			return conn, nil
+			return s.p.withDeadlines(conn), nil
 		}
 		if _, refused := errors.AsType[*ssh.OpenChannelError](err); refused || fresh || ctx.Err() != nil || try > 0 {
 			return nil, wrap(ctx, op, s.id, fmt.Errorf("%s: %w", address, err))
 		}
 		s.p.dropClient(s.id, client) // the connection was lost
 	}
+}
+
+// withDeadlines returns a connection that leads to conn, which knows none.
+func (p *Provider) withDeadlines(conn net.Conn) net.Conn {
+	near, far := net.Pipe()
+	own := &piped{Conn: near, conn: conn}
+	ok := p.spawn(func(ctx context.Context) {
+		defer context.AfterFunc(ctx, func() { _ = near.Close(); _ = conn.Close() })()
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = io.Copy(conn, far); _ = conn.Close() })
+		wg.Go(func() { _, _ = io.Copy(far, conn); _ = far.Close() })
+		wg.Wait()
+	})
+	if !ok {
+		_ = own.Close()
+	}
+	return own
+}
+
+// piped is the near end of a pipe to a connection.
+type piped struct {
+	net.Conn
+	conn net.Conn
+}
+
+func (c *piped) LocalAddr() net.Addr  { return c.conn.LocalAddr() }
+func (c *piped) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
+
+func (c *piped) Close() error {
+	return errors.Join(c.Conn.Close(), ignoreEOF(c.conn.Close()))
+}
+
+// ignoreEOF: closing what the other side has closed is no failure.
+func ignoreEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 func (p *Provider) dropClient(id string, client *ssh.Client) {

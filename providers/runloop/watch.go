@@ -43,9 +43,10 @@ func (f *files) WatchFiles(ctx context.Context, dir string) (iter.Seq2[compute.F
 	w := &watcher{ctx: running, states: make(chan map[string]string), ended: make(chan struct{})}
 	cmd := compute.Exec("sh", "-c", watchScript, "sh", full)
 	cmd.Stdout = w
-	go func() {
+	ok := f.s.p.spawn(func(closed context.Context) {
 		defer close(w.ended)
 		defer cancel()
+		defer context.AfterFunc(closed, cancel)()
 		res, err := f.s.RunCommand(running, cmd)
 		if err == nil {
 			err = cmp.Or(providers.FileError("watch", dir, res), error(&fs.PathError{Op: "watch", Path: dir, Err: errors.New("the watch has ended")}))
@@ -54,7 +55,11 @@ func (f *files) WatchFiles(ctx context.Context, dir string) (iter.Seq2[compute.F
 			err = wrap(ctx, "watch files", f.s.id, ctx.Err())
 		}
 		w.err = err
-	}()
+	})
+	if !ok {
+		cancel()
+		return nil, fail("watch files", f.s.id, compute.ErrConflict, errors.New("the provider is closed"))
+	}
 	select {
 	case first := <-w.states:
 		return w.events(cancel, first), nil
