@@ -88,6 +88,11 @@ var reasons = []struct {
 	{"File name too long", fmt.Errorf("%w: name too long", fs.ErrInvalid)},
 }
 
+// FileError returns the error for the result of a command that has done op to the
+// file name, by what its last line on Stderr ends with; nil if it succeeded. It
+// knows what the usual programs say in the locale C. It is a [*fs.PathError].
+func FileError(op, name string, res *compute.Result) error { return failure(op, name, res) }
+
 // failure makes an error of the result of a script, nil if it succeeded.
 func failure(op, name string, res *compute.Result) error {
 	err := res.Err()

@@ -1,0 +1,2 @@
+// Package runloop runs sandboxes as devboxes of Runloop.
+package runloop
