@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,7 +27,12 @@ type lifeServer struct {
 	begun    time.Time
 }
 
+// lifeLock guards the servers' fields; they are copied.
+var lifeLock sync.Mutex
+
 func (s *lifeServer) status() DevboxStatus {
+	lifeLock.Lock()
+	defer lifeLock.Unlock()
 	if s.shutdown > 0 {
 		return DevboxShutdown
 	}
@@ -42,12 +48,26 @@ func (s *lifeServer) view() string {
 }
 
 func (s *lifeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.answered(w, r) {
+		return
+	}
+	if strings.HasSuffix(r.URL.Path, "/wait_for_status") {
+		s.wait(w, r)
+		return
+	}
+	writeJSON(w, http.StatusOK, s.view())
+}
+
+// answered notes a request, and reports whether that was its answer too.
+func (s *lifeServer) answered(w http.ResponseWriter, r *http.Request) bool {
+	lifeLock.Lock()
+	defer lifeLock.Unlock()
 	s.calls = append(s.calls, r.Method+" "+strings.TrimPrefix(r.URL.Path, "/v1/devboxes"))
 	_, action, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v1/devboxes/"), "/")
 	switch {
 	case strings.HasSuffix(r.URL.Path, "/create_and_await_running") && s.missing:
 		writeJSON(w, http.StatusNotFound, `{"message":"no such route"}`)
-		return
+		return true
 	case r.URL.Path == "/v1/devboxes", strings.HasSuffix(r.URL.Path, "/create_and_await_running"):
 		s.created++
 		s.begun = time.Now()
@@ -55,11 +75,8 @@ func (s *lifeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.shutdown++
 	case action == "suspend", action == "resume":
 		s.begun = time.Now()
-	case action == "wait_for_status":
-		s.wait(w, r)
-		return
 	}
-	writeJSON(w, http.StatusOK, s.view())
+	return false
 }
 
 func (s *lifeServer) wait(w http.ResponseWriter, r *http.Request) {
