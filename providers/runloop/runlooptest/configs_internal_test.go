@@ -153,7 +153,7 @@ func TestGateways(t *testing.T) {
 	post[runloopapi.SecretView](t, s, "/secrets", `{"name":"org","value":"org-1"}`)
 	box := newRunning(t, s, "{}")
 	ask := func(token runloopapi.GatewayTokenView, header ...string) (int, seen, string) {
-		status, h, body := keyless(t, s, "POST", token.URL+"/v1/a%2Fb?x=1&y=%20", "the body", header...)
+		status, h, body := fetch(t, s, "POST", token.URL+"/v1/a%2Fb?x=1&y=%20", "the body", header...)
 		var got seen
 		if h.Get("X-Echo") == "yes" {
 			require.NoError(t, json.Unmarshal([]byte(body), &got))
@@ -211,13 +211,13 @@ func TestGatewaysOfDevboxes(t *testing.T) {
 	assert.Equal(t, conf.ID, box.GatewaySpecs["API"].GatewayConfigID)
 	out := strings.Fields(*run(t, s, box.ID, `echo "$API_URL $API"`, "").Stdout)
 	require.Len(t, out, 2)
-	status, _, body := keyless(t, s, "GET", out[0]+"/x", "", "Authorization", "Bearer "+out[1])
+	status, _, body := fetch(t, s, "GET", out[0]+"/x", "", "Authorization", "Bearer "+out[1])
 	assert.Equal(t, 418, status)
 	assert.Contains(t, body, "Bearer s3cret")
 
 	assert.Contains(t, refused(t, s, 400, "POST", "/gateway-configs/"+conf.ID+"/delete", "{}"), box.ID)
 	post[runloopapi.DevboxView](t, s, "/devboxes/"+box.ID+"/shutdown", "")
-	status, _, _ = keyless(t, s, "GET", out[0]+"/x", "", "Authorization", "Bearer "+out[1])
+	status, _, _ = fetch(t, s, "GET", out[0]+"/x", "", "Authorization", "Bearer "+out[1])
 	assert.Equal(t, 401, status, "the devbox has gone")
 	refused(t, s, 400, "POST", "/devboxes/"+box.ID+"/create_gateway_token", `{"gateway":"g","secret":"cred"}`)
 	refused(t, s, 404, "POST", "/devboxes/"+newID(prefixDevbox)+"/create_gateway_token", `{"gateway":"g","secret":"cred"}`)
