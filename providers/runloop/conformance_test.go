@@ -3,6 +3,7 @@ package runloop_test
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"testing"
 
 	"github.com/computekit/compute"
@@ -23,6 +24,9 @@ var abilities = []string{"Starter", "ProcessGetter", "ProcessLister", "ShellOpen
 	"EventWatcher", "UsageReporter", "Dialer", "Endpointer", "URLCloser", "SSHer", "TemplateLogger",
 	"FileOpener", "FileCreator", "Renamer", "Archiver", "FileWatcher", "Signaler", "StdinOpener", "Resizer"}
 
+// long reports whether there is time for all: COMPUTE_TEST_LONG is set.
+func long() bool { return os.Getenv("COMPUTE_TEST_LONG") != "" }
+
 func conformance(t *testing.T, h2 bool) {
 	dir := t.TempDir()
 	computetest.Run(t, func(t testing.TB) compute.Compute {
@@ -33,7 +37,7 @@ func conformance(t *testing.T, h2 bool) {
 		Serve: func(port int) *compute.Command {
 			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))
 		},
-		Slow: 2,
+		Slow: 3, Parallel: !long(),
 	})
 }
 

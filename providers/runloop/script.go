@@ -108,8 +108,7 @@ wait $po $pe
 
 // feedScript takes the command's input from the script's own, where it comes in
 // lines: a key, which is that of the line before if the line is sent again, and
-// a piece in base64, the name of a file that holds one, or a full stop at the
-// end.
+// a piece in base64, or a full stop at the end.
 const feedScript = `mkfifo -m 600 $d/i
 exec 8<&0
 feed() {
@@ -119,7 +118,6 @@ while read -r n v; do
 k=$n
 case $v in
 .) break;;
-/*) cat "$v" || break; rm -f "$v";;
 *) printf %s "$v" | base64 -d || break;;
 esac
 done

@@ -160,10 +160,10 @@ func (e *Emulator) process(ctx context.Context, x *execution, stdout, stderr io.
 	if x.shell != "" && !bash {
 		return inShell(ctx, sb, x, cmd)
 	}
-	p, err := compute.Start(ctx, sb, cmd)
-	if errors.Is(err, errors.ErrUnsupported) && !x.attach {
+	if !x.attach { // of background processes a backend may keep the end only
 		return sb.RunCommand(ctx, cmd)
 	}
+	p, err := compute.Start(ctx, sb, cmd)
 	if err != nil {
 		return nil, err
 	}

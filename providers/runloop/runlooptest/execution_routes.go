@@ -220,7 +220,7 @@ func (e *Emulator) sendStdin(c *call, in *runloopapi.SendStdinParams) (*runloopa
 	if err != nil {
 		return nil, err
 	}
-	if !x.attach && (in.Text != nil || in.Signal == runloopapi.StdinEOF) {
+	if !x.attach {
 		return nil, fail(http.StatusBadRequest, "the execution was started without attach_stdin")
 	}
 	v := &runloopapi.SendStdinView{DevboxID: x.d.id, ExecutionID: x.id}

@@ -1,0 +1,128 @@
+package runloop_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/computekit/compute"
+	"github.com/computekit/compute/computetest"
+	"github.com/computekit/compute/providers/runloop"
+	"github.com/computekit/compute/providers/runloop/runloopapi"
+	"github.com/computekit/compute/providers/stub"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// bare makes the requests of the provider with package net/http alone.
+type bare struct {
+	client    *http.Client
+	base, key string
+}
+
+func (b *bare) post(ctx context.Context, path string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.base+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+b.key)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := b.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	if out == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err
+	}
+	return json.NewDecoder(resp.Body).Decode(out)
+}
+
+// BenchmarkInfo is one small request: by the provider, and bare.
+func BenchmarkInfo(b *testing.B) {
+	e := newEmulated(b, stub.New(stub.Config{}), false, runloop.Config{})
+	sb := computetest.NewSandbox(b, e.Provider, nil)
+	b.Run("provider", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, err := sb.Info(b.Context())
+			require.NoError(b, err)
+		}
+	})
+	b.Run("net-http", func(b *testing.B) {
+		plain := &bare{client: &http.Client{Transport: &http.Transport{}}, base: e.emulator.URL, key: e.emulator.APIKey()}
+		defer plain.client.CloseIdleConnections()
+		b.ReportAllocs()
+		for b.Loop() {
+			req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, plain.base+"/v1/devboxes/"+sb.ID(), nil)
+			require.NoError(b, err)
+			req.Header.Set("Authorization", "Bearer "+plain.key)
+			resp, err := plain.client.Do(req)
+			require.NoError(b, err)
+			var v runloopapi.DevboxView
+			require.NoError(b, json.NewDecoder(resp.Body).Decode(&v))
+			require.NoError(b, resp.Body.Close())
+		}
+	})
+}
+
+// BenchmarkCommand is one command whose output is text: by the provider, whose
+// script makes every byte of it arrive, and bare.
+func BenchmarkCommand(b *testing.B) {
+	e := newEmulated(b, newLocal(b, b.TempDir()), false, runloop.Config{})
+	sb := computetest.NewSandbox(b, e.Provider, nil)
+	b.Run("provider", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, err := compute.Output(b.Context(), sb, compute.Exec("echo", "hello"))
+			require.NoError(b, err)
+		}
+	})
+	b.Run("net-http", func(b *testing.B) {
+		plain := &bare{client: &http.Client{Transport: &http.Transport{}}, base: e.emulator.URL, key: e.emulator.APIKey()}
+		defer plain.client.CloseIdleConnections()
+		b.ReportAllocs()
+		for b.Loop() {
+			var v runloopapi.ExecutionView
+			require.NoError(b, plain.post(b.Context(), "/v1/devboxes/"+sb.ID()+"/execute",
+				map[string]string{"command": "echo hello"}, &v))
+		}
+	})
+}
+
+// BenchmarkFifty is fifty at once of create, run, destroy.
+func BenchmarkFifty(b *testing.B) {
+	e := newEmulated(b, newLocal(b, b.TempDir()), false, runloop.Config{})
+	for b.Loop() {
+		var wg sync.WaitGroup
+		errs := make([]error, 50)
+		for i := range errs {
+			wg.Go(func() {
+				errs[i] = compute.WithSandbox(b.Context(), e.Provider, nil, func(ctx context.Context, sb compute.Sandbox) error {
+					_, err := compute.Output(ctx, sb, compute.Exec("echo", "hello"))
+					return err
+				})
+			})
+		}
+		wg.Wait()
+		for _, err := range errs {
+			require.NoError(b, err)
+		}
+	}
+}
