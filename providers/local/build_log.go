@@ -35,7 +35,7 @@ type buildLog struct {
 }
 
 func newBuildLog(file string, w io.Writer, stop context.CancelCauseFunc) (*buildLog, error) {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	return &buildLog{file: f, w: w, stop: stop}, err
 }
 
@@ -106,7 +106,7 @@ func (p *Provider) TemplateLog(ctx context.Context, id string, w io.Writer) erro
 	}
 	f, err := os.Open(filepath.Join(p.state.template(id), "log"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // nothing was printed yet, or it was deleted just now
+		return nil // it was deleted just now
 	}
 	if err != nil {
 		return p.outside(op, id, err)

@@ -138,6 +138,10 @@ func (p *Provider) makeTemplate(ctx context.Context, op string, m *templateMeta,
 		return p.outside(op, "", err)
 	}
 	defer using()
+	// Whoever sees the template may follow its log.
+	if err := os.WriteFile(filepath.Join(p.state.template(m.ID), "log"), nil, 0o600); err != nil {
+		return p.outside(op, "", err)
+	}
 	if _, err := p.publishTemplate(m); err != nil {
 		return b.wrap(err)
 	}

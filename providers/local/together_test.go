@@ -5,6 +5,8 @@ package local_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -62,6 +64,11 @@ func builds(ctx context.Context, c *local.Provider) error {
 	return nil
 }
 
+func exists(file string) bool {
+	_, err := os.Lstat(file)
+	return err == nil
+}
+
 // meetings are the steps before which another program's look at the state
 // directory can matter most: those that lock, and that make what is locked.
 var meetings = []uint32{unix.SYS_FLOCK, unix.SYS_MKDIRAT}
@@ -79,6 +86,11 @@ func TestAnotherStartsAtEveryStep(t *testing.T) {
 					return
 				}
 				looks++
+				for _, id := range entries(t, dir, "templates") {
+					if meta := filepath.Join(dir, "templates", id, "meta.json"); exists(meta) {
+						assert.FileExists(t, filepath.Join(filepath.Dir(meta), "log"), "others see it, and cannot follow")
+					}
+				}
 				other, err := local.New(local.Config{Dir: dir})
 				if assert.NoError(t, err) {
 					assert.NoError(t, other.Close())
