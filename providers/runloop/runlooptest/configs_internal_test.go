@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -290,5 +293,48 @@ func TestKeys(t *testing.T) {
 	}
 	for _, scopes := range []string{``, `{"resource_type":"X","access_level":"ACCESS_LEVEL_READ"}`, `{"resource_type":"RESOURCE_TYPE_OBJECTS","access_level":"ALL"}`} {
 		assert.Contains(t, refused(t, s, 400, "POST", "/restricted_keys", `{"scopes":[`+scopes+`]}`), "scopes")
+	}
+}
+
+// outsideAddress returns an address of this machine that is not on a loopback
+// interface.
+func outsideAddress(t *testing.T) string {
+	addrs, err := net.InterfaceAddrs()
+	require.NoError(t, err)
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
+			return n.IP.String()
+		}
+	}
+	t.Skip("this machine has no address but those of loopback interfaces")
+	return ""
+}
+
+func TestGatewaysFromInside(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("sandboxes have no curl: ", err)
+	}
+	address := outsideAddress(t)
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", address+":0")
+	require.NoError(t, err)
+	s := newLocal(t, WithInsideURL("http://"+l.Addr().String()))
+	front := &http.Server{Handler: s.Emulator, ReadHeaderTimeout: time.Minute}
+	served := make(chan error, 1)
+	go func() { served <- front.Serve(l) }()
+	t.Cleanup(func() { front.Close(); <-served })
+
+	endpoint := newEcho(t)
+	post[runloopapi.SecretView](t, s, "/secrets", `{"name":"cred","value":"s3cret"}`)
+	post[runloopapi.GatewayConfigView](t, s, "/gateway-configs", fmt.Sprintf(`{"name":"g","endpoint":%q,"auth_mechanism":{"type":"bearer"}}`, endpoint))
+	for allowed, reached := range map[string]bool{"true": true, "false": false} {
+		policy := post[runloopapi.NetworkPolicyView](t, s, "/network-policies", fmt.Sprintf(`{"name":"gateway-%s","allow_agent_gateway":%s}`, allowed, allowed))
+		box := newRunning(t, s, fmt.Sprintf(`{"launch_parameters":{"network_policy_id":%q},"gateways":{"API":{"gateway":"g","secret":"cred"}}}`, policy.ID))
+		out := run(t, s, box.ID, `curl -sS -o answer -w '%{http_code}' -H "Authorization: Bearer $API" "$API_URL/x" && grep -o 'Bearer s3cret' answer`, "")
+		if reached {
+			assert.Equal(t, "418Bearer s3cret\n", *out.Stdout, *out.Stderr)
+		} else {
+			assert.NotContains(t, *out.Stdout, "418", "the policy does not allow it")
+		}
 	}
 }
