@@ -1,10 +1,17 @@
 package runloop_test
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/computetest"
@@ -41,5 +48,40 @@ func conformance(t *testing.T, h2 bool) {
 	})
 }
 
-func TestConformance(t *testing.T)      { conformance(t, false) }
-func TestConformanceHTTP2(t *testing.T) { conformance(t, true) }
+func TestConformance(t *testing.T) { conformance(t, false) }
+
+func TestConformanceHTTP2(t *testing.T) {
+	if !long() {
+		t.Skip("COMPUTE_TEST_LONG is not set")
+	}
+	conformance(t, true)
+}
+
+// What differs between HTTP/1.1 and HTTP/2 is how requests share connections,
+// and how they are given up.
+func TestHTTP2(t *testing.T) {
+	e := newEmulated(t, newLocal(t, t.TempDir()), true, runloop.Config{})
+	sb := computetest.NewSandbox(t, e.Provider, nil)
+	var out bytes.Buffer
+	cmd := compute.Shell("cat; echo err >&2; exit 3")
+	cmd.Stdin, cmd.Stdout = strings.NewReader("in\n"), &out
+	res, err := sb.RunCommand(t.Context(), cmd)
+	require.NoError(t, err)
+	assert.Equal(t, 3, res.ExitCode)
+	assert.Equal(t, "err\n", res.Stderr)
+	assert.Equal(t, "in\n", out.String())
+	data := bytes.Repeat([]byte("\x00\xffx"), 1<<20)
+	require.NoError(t, sb.Filesystem().WriteFile(t.Context(), "f", data, 0o600))
+	got, err := sb.Filesystem().ReadFile(t.Context(), "f")
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(data, got))
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	res, err = sb.RunCommand(ctx, compute.Shell("echo so far; sleep 60"))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NotNil(t, res)
+	assert.Equal(t, -1, res.ExitCode)
+	for _, r := range e.emulator.Requests() {
+		assert.Equal(t, "HTTP/2.0", r.Proto, r.Op)
+	}
+}

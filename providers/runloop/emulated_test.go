@@ -2,6 +2,7 @@ package runloop_test
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -43,7 +44,8 @@ type emulated struct {
 // With h2 it speaks HTTP/2.
 func newEmulated(t testing.TB, backend compute.Compute, h2 bool, cfg runloop.Config, opts ...runloopapi.Option) *emulated {
 	t.Helper()
-	server := runlooptest.NewServer(t, runlooptest.WithBackend(backend))
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	server := runlooptest.NewServer(t, runlooptest.WithBackend(backend), runlooptest.WithLogger(log))
 	base, err := url.Parse(server.URL)
 	require.NoError(t, err)
 	opts = append([]runloopapi.Option{

@@ -103,7 +103,11 @@ func (p *Process) launch(ctx context.Context, op string, l *launch) error {
 		return err
 	}
 	if p.id, err = p.s.startAsync(ctx, text, l); err == nil {
-		_, err = p.s.script(ctx, fmt.Sprintf(linkScript, p.mark, p.id))
+		sign := "p"
+		if l.cmd.TTY != nil {
+			sign = "g"
+		}
+		_, err = p.s.script(ctx, fmt.Sprintf(linkScript, p.mark, sign, p.id))
 	}
 	if err == nil {
 		return nil
@@ -119,11 +123,11 @@ func (p *Process) launch(ctx context.Context, op string, l *launch) error {
 	return p.s.wrap(ctx, op, err)
 }
 
-// linkScript keeps the ID of the execution with the command, so that others who
-// know the one find the other.
+// linkScript waits until the command has begun, or ended, and keeps the ID of the
+// execution with it, so that others who know the one find the other.
 const linkScript = `d=` + stateDir + `/%s n=0
-while ! [ -e $d/c ] && [ $n -lt 1000 ]; do n=$((n+1)); sleep 0.01; done
-[ -e $d/c ] && echo %s >$d/x.new && mv $d/x.new $d/l
+while ! [ -s $d/%s ] && ! [ -e $d/r ] && [ $n -lt 1000 ]; do n=$((n+1)); sleep 0.01; done
+[ -e $d/c ] && echo %s >$d/l.new && mv $d/l.new $d/l
 `
 
 // serve writes the output to cmd's writers, and its input to the process, while

@@ -35,14 +35,18 @@ const (
 	markName = "COMPUTE_EXEC"
 )
 
-// beginScript is in front of all scripts of commands. $i is the command's ID.
+// beginScript is in front of all scripts of commands. $i is the command's ID. Of
+// a command in the background, which has a record, the directory stays.
 // What the shell itself says is lost: it would be about this script.
 const beginScript = `b=` + stateDir + ` d=` + stateDir + `/$i
 exec 3>&1 4>&2 2>/dev/null
 fin() { echo "=$1" >&3; echo = >&4; exit 0; }
 [ -d $b ] || mkdir -p -m 1777 $b
 mkdir -m 700 $d || fin d
-quit() { rm -rf $d; fin $1; }
+quit() {
+if [ -e $d/c ]; then echo "$1 $(date +%s)" >$d/.r; mv $d/.r $d/r; else rm -rf $d; fi
+fin $1
+}
 if command -v setsid >/dev/null; then s=setsid; else s=; fi
 `
 
@@ -164,9 +168,6 @@ func (l *launch) live() (string, error) {
 	feed, quit := "", "quit $c"
 	if l.feed {
 		feed, quit = feedScript, "kill $pi\n"+quit
-	}
-	if l.record != "" {
-		quit = strings.TrimSuffix(quit, "quit $c") + "echo \"$c $(date +%s)\" >$d/.r; mv $d/.r $d/r\nfin $c"
 	}
 	forms := base64Forms(l.end)
 	return l.begin() + fmt.Sprintf(liveScript, run, text[:10], text[10:], forms[0], forms[1], forms[2], feed, quit), nil
