@@ -71,7 +71,7 @@ func run(ctx context.Context, cfg config) (err error) {
 	if err != nil {
 		return err
 	}
-	defer l.Close() //nolint:errcheck // the server has closed it
+	defer l.Close() // if the server has not
 	level := slog.LevelError
 	if cfg.verbose {
 		level = slog.LevelDebug
