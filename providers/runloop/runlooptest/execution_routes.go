@@ -3,6 +3,7 @@ package runlooptest
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -244,10 +245,8 @@ func (e *Emulator) sendStdin(c *call, in *runloopapi.SendStdinParams) (*runloopa
 	return v, nil
 }
 
-func (e *Emulator) send(c *call, proc compute.Process, stdin interface {
-	Write([]byte) (int, error)
-	Close() error
-}, in *runloopapi.SendStdinParams) error {
+// send does what in says to the input of a process.
+func (e *Emulator) send(c *call, proc compute.Process, stdin io.WriteCloser, in *runloopapi.SendStdinParams) error {
 	if in.Text != nil {
 		if _, err := stdin.Write([]byte(*in.Text)); err != nil {
 			return err
@@ -276,6 +275,6 @@ func (e *Emulator) streamOutput(c *call, of func(*execution) *spool) error {
 			return fail(http.StatusBadRequest, "offset must be a position in bytes")
 		}
 	}
-	e.follow1(c, of(x), offset)
+	e.streamSpool(c, of(x), offset)
 	return nil
 }

@@ -10,11 +10,11 @@ import (
 // maxChunk is how many bytes of output go into one event.
 const maxChunk = 32 << 10
 
-// follow1 streams what is in a spool after a position, and what comes, to its
+// streamSpool streams what is in a spool after a position, and what comes, to its
 // end. The offset of an event is the position after its text: a client that asks
 // again from there misses nothing and gets nothing twice. Characters are not split
 // between events; what is not UTF-8 is U+FFFD.
-func (e *Emulator) follow1(c *call, s *spool, offset int64) {
+func (e *Emulator) streamSpool(c *call, s *spool, offset int64) {
 	ev := c.events()
 	timer := time.NewTimer(heartbeat)
 	defer timer.Stop()
