@@ -340,10 +340,10 @@ func TestMCP(t *testing.T) {
 
 	rpc := func(body string, header ...string) (int, string) {
 		called = ""
-		status, _, answer := plain(t, s, "POST", out[0], body, append(header, "Authorization", "Bearer "+out[1])...)
+		status, _, answer := fetch(t, s, "POST", out[0], body, append(header, "Authorization", "Bearer "+out[1])...)
 		return status, answer
 	}
-	status, _, _ := plain(t, s, "POST", out[0], `{}`)
+	status, _, _ := fetch(t, s, "POST", out[0], `{}`)
 	assert.Equal(t, 401, status)
 	want := `{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"search_code","x":1},{"name":"get_file"}],"nextCursor":"c"}}`
 	status, body := rpc(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)

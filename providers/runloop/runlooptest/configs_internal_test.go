@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -153,7 +156,7 @@ func TestGateways(t *testing.T) {
 	post[runloopapi.SecretView](t, s, "/secrets", `{"name":"org","value":"org-1"}`)
 	box := newRunning(t, s, "{}")
 	ask := func(token runloopapi.GatewayTokenView, header ...string) (int, seen, string) {
-		status, h, body := plain(t, s, "POST", token.URL+"/v1/a%2Fb?x=1&y=%20", "the body", header...)
+		status, h, body := fetch(t, s, "POST", token.URL+"/v1/a%2Fb?x=1&y=%20", "the body", header...)
 		var got seen
 		if h.Get("X-Echo") == "yes" {
 			require.NoError(t, json.Unmarshal([]byte(body), &got))
@@ -211,13 +214,13 @@ func TestGatewaysOfDevboxes(t *testing.T) {
 	assert.Equal(t, conf.ID, box.GatewaySpecs["API"].GatewayConfigID)
 	out := strings.Fields(*run(t, s, box.ID, `echo "$API_URL $API"`, "").Stdout)
 	require.Len(t, out, 2)
-	status, _, body := plain(t, s, "GET", out[0]+"/x", "", "Authorization", "Bearer "+out[1])
+	status, _, body := fetch(t, s, "GET", out[0]+"/x", "", "Authorization", "Bearer "+out[1])
 	assert.Equal(t, 418, status)
 	assert.Contains(t, body, "Bearer s3cret")
 
 	assert.Contains(t, refused(t, s, 400, "POST", "/gateway-configs/"+conf.ID+"/delete", "{}"), box.ID)
 	post[runloopapi.DevboxView](t, s, "/devboxes/"+box.ID+"/shutdown", "")
-	status, _, _ = plain(t, s, "GET", out[0]+"/x", "", "Authorization", "Bearer "+out[1])
+	status, _, _ = fetch(t, s, "GET", out[0]+"/x", "", "Authorization", "Bearer "+out[1])
 	assert.Equal(t, 401, status, "the devbox has gone")
 	refused(t, s, 400, "POST", "/devboxes/"+box.ID+"/create_gateway_token", `{"gateway":"g","secret":"cred"}`)
 	refused(t, s, 404, "POST", "/devboxes/"+newID(prefixDevbox)+"/create_gateway_token", `{"gateway":"g","secret":"cred"}`)
@@ -290,5 +293,48 @@ func TestKeys(t *testing.T) {
 	}
 	for _, scopes := range []string{``, `{"resource_type":"X","access_level":"ACCESS_LEVEL_READ"}`, `{"resource_type":"RESOURCE_TYPE_OBJECTS","access_level":"ALL"}`} {
 		assert.Contains(t, refused(t, s, 400, "POST", "/restricted_keys", `{"scopes":[`+scopes+`]}`), "scopes")
+	}
+}
+
+// outsideAddress returns an address of this machine that is not on a loopback
+// interface.
+func outsideAddress(t *testing.T) string {
+	addrs, err := net.InterfaceAddrs()
+	require.NoError(t, err)
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
+			return n.IP.String()
+		}
+	}
+	t.Skip("this machine has no address but those of loopback interfaces")
+	return ""
+}
+
+func TestGatewaysFromInside(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("sandboxes have no curl: ", err)
+	}
+	address := outsideAddress(t)
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", address+":0")
+	require.NoError(t, err)
+	s := newLocal(t, WithInsideURL("http://"+l.Addr().String()))
+	front := &http.Server{Handler: s.Emulator, ReadHeaderTimeout: time.Minute}
+	served := make(chan error, 1)
+	go func() { served <- front.Serve(l) }()
+	t.Cleanup(func() { front.Close(); <-served })
+
+	endpoint := newEcho(t)
+	post[runloopapi.SecretView](t, s, "/secrets", `{"name":"cred","value":"s3cret"}`)
+	post[runloopapi.GatewayConfigView](t, s, "/gateway-configs", fmt.Sprintf(`{"name":"g","endpoint":%q,"auth_mechanism":{"type":"bearer"}}`, endpoint))
+	for allowed, reached := range map[string]bool{"true": true, "false": false} {
+		policy := post[runloopapi.NetworkPolicyView](t, s, "/network-policies", fmt.Sprintf(`{"name":"gateway-%s","allow_agent_gateway":%s}`, allowed, allowed))
+		box := newRunning(t, s, fmt.Sprintf(`{"launch_parameters":{"network_policy_id":%q},"gateways":{"API":{"gateway":"g","secret":"cred"}}}`, policy.ID))
+		out := run(t, s, box.ID, `curl -sS -o answer -w '%{http_code}' -H "Authorization: Bearer $API" "$API_URL/x" && grep -o 'Bearer s3cret' answer`, "")
+		if reached {
+			assert.Equal(t, "418Bearer s3cret\n", *out.Stdout, *out.Stderr)
+		} else {
+			assert.NotContains(t, *out.Stdout, "418", "the policy does not allow it")
+		}
 	}
 }

@@ -22,6 +22,19 @@
 // hold what is not UTF-8: there it is U+FFFD, one for each byte. Files that are
 // uploaded and downloaded are as they are.
 //
+// The last line that a scorer prints is the score, with or without "score=". A
+// custom scorer finds its parameters in RL_SCORER_CONTEXT; other scripts find the
+// scenario's identifier, input context and reference output there, and the run's
+// identifier. When the time for scoring is over, the run ends with the state
+// timeout. Tokens of gateways and MCP servers work while their devbox runs, and
+// name tools with or without the service in front. The cursor of a list of an
+// axon's events is a sequence number. Of a batch of SQL all is undone when a
+// statement fails, and those after it are not run.
+//
+// Upload URLs are good for a week, and take bytes until the object is complete.
+// An object to which nothing was uploaded cannot be completed. Only
+// [Emulator.MakePublic] makes something public.
+//
 // # What it does not do
 //
 // Sizes and architectures of devboxes are checked, reported and accounted for,
@@ -34,10 +47,23 @@
 // There are no public blueprints and snapshots. A base blueprint is built again
 // with what is built on it.
 //
+// Gateways, MCP servers and tunnels are at the emulator's own address, which a
+// devbox reaches if the backend and its policy let it, see [WithInsideURL]. That a
+// policy allows the service's mirrors of package registries has no effect: there
+// are none. A change of a policy is for the devboxes that are made after it.
+// Benchmark jobs run agents in the service: here they stay queued. Events of axons
+// do not resume devboxes. Every operation that the vendor's clients call is there;
+// of those in the vendor's document alone, POST /v1/blueprints/create_from_inspection
+// is not, nor are those that were removed, except for the validation of scorers.
+//
 // These are answered with status 501 and a message: services beside a devbox,
-// secrets and network policies of a build, connections to repositories, and what
-// the backend cannot do, such as suspending. A devbox, snapshot or blueprint fails
-// where the backend says so only later.
+// secrets and network policies of a build, connections to repositories, policies
+// for UDP alone or for ranges of more than 256 ports, SQL without a driver (see
+// [WithSQL]), and what the backend cannot do, such as suspending. A devbox,
+// snapshot or blueprint fails where the backend says so only later; so does a
+// devbox with a broker mount, or with an agent from npm or pip, for which it would
+// need a package registry. Scoring functions end with the state error for the same
+// reason, and where the devbox has no python3 or ast-grep.
 //
 // # Adding a resource
 //

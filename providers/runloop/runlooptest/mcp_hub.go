@@ -214,7 +214,10 @@ func joinObject(fields map[string]json.RawMessage) json.RawMessage {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		quoted, _ := json.Marshal(name) // a string can be encoded
+		quoted, err := json.Marshal(name)
+		if err != nil {
+			continue // a string can be encoded
+		}
 		out = append(append(append(out, quoted...), ':'), fields[name]...)
 	}
 	return append(out, '}')

@@ -30,8 +30,8 @@ func newClient(t *testing.T, s *Server) *runloopapi.Client {
 	return c
 }
 
-// plain makes a request without a key and returns the status, headers and body.
-func plain(t *testing.T, s *Server, method, url, body string, header ...string) (int, http.Header, string) {
+// fetch makes a request without a key and returns the status, headers and body.
+func fetch(t *testing.T, s *Server, method, url, body string, header ...string) (int, http.Header, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	require.NoError(t, err)
@@ -55,15 +55,15 @@ func TestObjectLife(t *testing.T) {
 	assert.Contains(t, refused(t, s, 400, "POST", "/objects/"+v.ID+"/complete", "{}"), "no content")
 	assert.Contains(t, refused(t, s, 400, "GET", "/objects/"+v.ID+"/download", ""), "UPLOADING")
 
-	status, _, _ := plain(t, s, "PUT", v.UploadURL, "first")
+	status, _, _ := fetch(t, s, "PUT", v.UploadURL, "first")
 	assert.Equal(t, 200, status)
-	status, _, _ = plain(t, s, "PUT", v.UploadURL, "0123456789", "Content-Type", "image/png")
+	status, _, _ = fetch(t, s, "PUT", v.UploadURL, "0123456789", "Content-Type", "image/png")
 	assert.Equal(t, 200, status, "any type, and the last one counts")
 	done := post[runloopapi.ObjectView](t, s, "/objects/"+v.ID+"/complete", "{}")
 	assert.Equal(t, runloopapi.ObjectReadOnly, done.State)
 	assert.Equal(t, int64(10), *done.SizeBytes)
 	assert.Empty(t, done.UploadURL)
-	status, _, _ = plain(t, s, "PUT", v.UploadURL, "late")
+	status, _, _ = fetch(t, s, "PUT", v.UploadURL, "late")
 	assert.Equal(t, 403, status)
 
 	resp, err := s.send(t.Context(), "POST", "/v1/objects/"+v.ID+"/complete", "{}")
@@ -73,24 +73,24 @@ func TestObjectLife(t *testing.T) {
 	assert.Equal(t, "false", resp.Header.Get("X-Should-Retry"))
 
 	u := get[runloopapi.ObjectDownloadView](t, s, "/objects/"+v.ID+"/download?duration_seconds=60").DownloadURL
-	status, header, body := plain(t, s, "GET", u, "")
+	status, header, body := fetch(t, s, "GET", u, "")
 	assert.Equal(t, 200, status)
 	assert.Equal(t, "0123456789", body)
 	assert.Contains(t, header.Get("Content-Disposition"), "attachment")
-	status, header, body = plain(t, s, "GET", u, "", "Range", "bytes=3-5")
+	status, header, body = fetch(t, s, "GET", u, "", "Range", "bytes=3-5")
 	assert.Equal(t, 206, status)
 	assert.Equal(t, "345", body)
 	assert.Equal(t, "bytes 3-5/10", header.Get("Content-Range"))
-	status, _, _ = plain(t, s, "GET", u, "", "Range", "bytes=20-")
+	status, _, _ = fetch(t, s, "GET", u, "", "Range", "bytes=20-")
 	assert.Equal(t, 416, status)
-	status, header, body = plain(t, s, "HEAD", u, "")
+	status, header, body = fetch(t, s, "HEAD", u, "")
 	assert.Equal(t, 200, status)
 	assert.Equal(t, "10", header.Get("Content-Length"))
 	assert.Empty(t, body)
 
-	status, _, _ = plain(t, s, "GET", strings.Replace(u, "expires=", "expires=1", 1), "")
+	status, _, _ = fetch(t, s, "GET", strings.Replace(u, "expires=", "expires=1", 1), "")
 	assert.Equal(t, 403, status, "the time is signed")
-	status, _, _ = plain(t, s, "PUT", u, "x")
+	status, _, _ = fetch(t, s, "PUT", u, "x")
 	assert.Equal(t, 403, status, "a URL to read is none to write")
 	assert.Contains(t, refused(t, s, 400, "GET", "/objects/"+v.ID+"/download?duration_seconds=0", ""), "duration_seconds")
 
@@ -98,7 +98,7 @@ func TestObjectLife(t *testing.T) {
 		assert.Equal(t, runloopapi.ObjectDeleted, post[runloopapi.ObjectView](t, s, "/objects/"+v.ID+"/delete", "{}").State)
 	}
 	assert.Equal(t, runloopapi.ObjectDeleted, get[runloopapi.ObjectView](t, s, "/objects/"+v.ID).State, "it is still known")
-	status, _, _ = plain(t, s, "GET", u, "")
+	status, _, _ = fetch(t, s, "GET", u, "")
 	assert.Equal(t, 404, status)
 	refused(t, s, 400, "GET", "/objects/"+v.ID+"/download", "")
 	refused(t, s, 409, "POST", "/objects/"+v.ID+"/complete", "")
@@ -208,7 +208,7 @@ func TestUploadsThatBreakOffLeaveNothing(t *testing.T) {
 	r, w := io.Pipe()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "PUT", v.UploadURL, r)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, v.UploadURL, r)
 	require.NoError(t, err)
 	sent := make(chan error, 1)
 	go func() {

@@ -174,7 +174,7 @@ func fill(path string) string {
 func TestEveryOperationIsServed(t *testing.T) {
 	s := newStub(t)
 	all := strings.Split(strings.TrimSpace(operations), "\n")
-	assert.Len(t, all, 128)
+	assert.Len(t, all, 127) // 126 of today, and write_file, which they have not documented
 	for _, op := range all {
 		t.Run(op, func(t *testing.T) {
 			method, path, _ := strings.Cut(op, " ")

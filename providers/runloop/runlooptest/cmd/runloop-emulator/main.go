@@ -45,6 +45,7 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	provider := flags.String("provider", "local", "the `provider` of the sandboxes: local or stub")
 	dir := flags.String("dir", "", "the state `directory` of the provider local; empty is a temporary one")
 	network := flags.Bool("network", false, "let devboxes reach the Internet")
+	inside := flags.String("inside", "", "the `URL` at which devboxes reach the emulator, for gateways; empty is where it listens")
 	latency := flags.Duration("latency", 0, "delay every answer by this `duration`")
 	verbose := flags.Bool("v", false, "log every request")
 	if err := flags.Parse(args); err != nil {
@@ -65,6 +66,7 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	}
 	opts := []runlooptest.Option{
 		runlooptest.WithBackend(backend), runlooptest.WithAPIKey(os.Getenv("RUNLOOP_API_KEY")), runlooptest.WithLatency(*latency),
+		runlooptest.WithInsideURL(*inside),
 		runlooptest.WithLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))),
 	}
 	if *secure {
