@@ -107,7 +107,7 @@ func TestServe(t *testing.T) {
 	require.NoError(t, err)
 	ready, served := make(chan struct{}), make(chan error, 1)
 	go func() {
-		served <- serve(ctx, l, handler(e, e, backend), func() error { close(ready); return nil }, e.Close)
+		served <- serve(ctx, []net.Listener{l}, handler(e, e, backend), func() error { close(ready); return nil }, e.Close)
 	}()
 	<-ready
 	base := "http://" + l.Addr().String()
