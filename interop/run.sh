@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Drives the emulator of Runloop's API with the vendor's SDK and with ComputeSDK.
 #   run.sh [-v] [script...]    runs the scripts (names such as "devbox"; all of them if none is named)
-#   run.sh --prove             runs them against an emulator that breaks one promise for each, and
-#                              fails unless exactly the tests that are about those promises fail
+#   run.sh --prove             breaks one promise for each script, runs the tests that are about those
+#                              promises, and fails unless all of them fail
+#   run.sh --prove-all         the same with all tests, of which exactly those must fail
 # Needs Go and Node.js 20 or later. What the scripts install stays in node_modules.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -11,8 +12,9 @@ prove='' verbose=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--prove) prove=1 ;;
+	--prove-all) prove=1; export INTEROP_ALL=1 ;;
 	-v) verbose=(-v) ;;
-	-*) echo "usage: run.sh [--prove] [-v] [script...]" >&2; exit 2 ;;
+	-*) echo "usage: run.sh [--prove | --prove-all] [-v] [script...]" >&2; exit 2 ;;
 	*) break ;;
 	esac
 	shift

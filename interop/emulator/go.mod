@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/computekit/compute v0.0.0
 	github.com/getkin/kin-openapi v0.152.0
+	github.com/stretchr/testify v1.12.1
 	go.yaml.in/yaml/v3 v3.0.5
 	modernc.org/sqlite v1.60.1
 )

@@ -71,14 +71,21 @@ func run(ctx context.Context, cfg config) (err error) {
 	if err != nil {
 		return err
 	}
-	defer l.Close() //nolint:errcheck // the server has closed it
+	defer l.Close() // if the server has not
 	level := slog.LevelError
 	if cfg.verbose {
 		level = slog.LevelDebug
 	}
 	url := "http://" + l.Addr().String()
+	inside, err := listenInside(ctx)
+	if err != nil {
+		return err
+	}
+	defer inside.Close() // if the server has not
 	e, err := runlooptest.New(
 		runlooptest.WithBackend(backend), runlooptest.WithBaseURL(url),
+		runlooptest.WithInsideURL("http://"+inside.Addr().String()),
+		runlooptest.WithNetwork(&compute.NetworkPolicy{Allow: []string{inside.Addr().String()}}),
 		runlooptest.WithLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))),
 	)
 	if err != nil {
@@ -95,12 +102,31 @@ func run(ctx context.Context, cfg config) (err error) {
 	if cfg.misbehave {
 		api = misbehaving(api)
 	}
-	serveErr := serve(ctx, l, handler(e, api, backend), func() error {
+	serveErr := serve(ctx, []net.Listener{l, inside}, handler(e, api, backend), func() error {
 		return json.NewEncoder(os.Stdout).Encode(ready{URL: url, APIKey: e.APIKey()})
 	}, e.Close)
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	return errors.Join(serveErr, report(), nothingLeft(end, backend))
+}
+
+// listenInside listens where devboxes reach the emulator: at an address of this
+// machine, since a loopback address is the devbox itself there. Without any
+// address it listens on the loopback, where no devbox gets to.
+func listenInside(ctx context.Context) (net.Listener, error) {
+	host := "127.0.0.1"
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	for _, addr := range addrs {
+		if n, ok := addr.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() && !n.IP.IsLinkLocalUnicast() {
+			host = n.IP.String()
+			break
+		}
+	}
+	var lc net.ListenConfig
+	return lc.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
 }
 
 // open opens the provider of the devboxes.
@@ -121,20 +147,23 @@ func open(cfg config) (compute.Compute, func() error, error) {
 	return nil, nil, fmt.Errorf("there is no provider %q", cfg.provider)
 }
 
-// serve answers requests over HTTP/1.1 and, by prior knowledge, HTTP/2 on one
+// serve answers requests over HTTP/1.1 and, by prior knowledge, HTTP/2 on each
 // port until ctx ends. Then it gives the emulator up, so that requests which are
 // held end.
-func serve(ctx context.Context, l net.Listener, h http.Handler, ready, giveUp func() error) error {
+func serve(ctx context.Context, ls []net.Listener, h http.Handler, ready, giveUp func() error) error {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 30 * time.Second, Protocols: new(http.Protocols)}
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetUnencryptedHTTP2(true)
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(l) }()
+	ended := make(chan error, len(ls))
+	for _, l := range ls {
+		go func() { ended <- srv.Serve(l) }()
+	}
 	err := ready()
 	if err == nil {
 		select {
 		case err = <-ended:
-			return errors.Join(err, giveUp())
+			ended <- err // for below, with the others
+			err = nil
 		case <-ctx.Done():
 		}
 	}
@@ -144,8 +173,10 @@ func serve(ctx context.Context, l net.Listener, h http.Handler, ready, giveUp fu
 	if srv.Shutdown(grace) != nil {
 		_ = srv.Close() // clients that keep streams open have had their time
 	}
-	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
+	for range ls {
+		if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+			err = errors.Join(err, served)
+		}
 	}
 	return err
 }

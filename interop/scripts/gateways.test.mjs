@@ -62,6 +62,11 @@ test('a gateway puts the secret in, and only for the token', async (t) => {
   assert.equal(asked.headers['x-extra'], 'extra');
   assert.ok(!JSON.stringify(asked.headers).includes(token), 'the token stays');
   assert.equal(asked.body, Buffer.from([0, 1, 254, 255]).toString('base64'));
+  const inside = await box.cmd.exec('curl -sS -w "\\n%{http_code}" -H "Authorization: Bearer $LLM" "${LLM_URL%/}/inside?q=2"');
+  const [told, code] = (await inside.stdout()).split('\n');
+  assert.equal(code, '200', await inside.stderr());
+  assert.equal(JSON.parse(told).url, '/base/inside?q=2');
+  assert.equal(JSON.parse(told).headers['x-api-key'], 'the real secret');
   const denied = await fetch(url, { headers: { Authorization: 'Bearer gws_wrong' } });
   assert.ok(denied.status >= 400 && denied.status < 500);
 
