@@ -254,13 +254,30 @@ func (e *Emulator) send(c *call, proc compute.Process, stdin io.WriteCloser, in 
 	}
 	switch in.Signal {
 	case runloopapi.StdinEOF:
-		return stdin.Close()
+		return closeStdin(c.r.Context(), proc, stdin)
 	case runloopapi.StdinInterrupt:
 		ctx, cancel := providers.Cleanup(c.r.Context())
 		defer cancel()
 		return compute.SendSignal(ctx, proc, compute.SIGINT)
 	}
 	return nil
+}
+
+// closeStdin ends the input of a process. One that has read the end may have ended
+// before that could be said.
+func closeStdin(ctx context.Context, proc compute.Process, stdin io.Closer) error {
+	before, err := proc.Info(ctx)
+	if err != nil {
+		return err
+	}
+	closeErr := stdin.Close()
+	if closeErr == nil || !before.Running {
+		return closeErr
+	}
+	if after, err := proc.Info(ctx); err == nil && !after.Running {
+		return nil
+	}
+	return closeErr
 }
 
 // streamOutput streams one output of an execution from a position on.
