@@ -41,6 +41,7 @@ var outsideAttempts = []outsideAttempt{
 	{"the files API", "have a removal follow a link", byInit, removalThroughLink},
 	{"the files API", "nest directories without end", byEngine, deepTree},
 	{"the files API", "names of any bytes", byInit, oddNames},
+	{"commands", "swap the directory to run in for a link to init's", byInit, swappedWorkingDirectory},
 	{"archives", "unpack outside: .., absolute names", byInit, archiveNames},
 	{"archives", "unpack outside: through a link of the archive's own", byInit, archiveLinks},
 	{"archives", "unpack outside: through a link that was there", byInit, archiveThroughPlanted},

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -28,19 +27,20 @@ func (s *server) launch(r *wire.Request, stdio [3]uintptr) (*child, error) {
 		return nil, err
 	}
 	env := s.environment(r, who)
-	dir, err := s.root.workingDir(r.Dir)
+	dir, err := s.root.workingDir(r.Dir, who)
 	if err != nil {
 		return nil, err
 	}
-	program, err := s.root.lookProgram(r.Argv[0], dir, getenv(env, "PATH"))
+	defer dir.close()
+	program, err := s.root.lookProgram(r.Argv[0], dir.name, getenv(env, "PATH"))
 	if err != nil {
 		return nil, err
 	}
-	attr := syscall.ProcAttr{Dir: dir, Env: env, Files: stdio[:], Sys: s.attributes(r, who)}
+	attr := syscall.ProcAttr{Dir: procFd(dir.fd), Env: env, Files: stdio[:], Sys: s.attributes(r, who)}
 	s.gate.enter()
 	defer s.gate.leave()
 	c, err := s.spawner.start(program, r.Argv, attr)
-	return c, s.root.explainExec(err, program, dir, who)
+	return c, explainExec(err, program, dir, who)
 }
 
 // lookupUser returns the user that a command is to run as, if it can.
@@ -112,19 +112,6 @@ func getenv(env []string, name string) string {
 	return ""
 }
 
-// workingDir returns the directory to run in, having made sure that it is one.
-func (r *root) workingDir(dir string) (string, error) {
-	if dir == "" {
-		dir = workDir
-	}
-	dir = absolute(dir)
-	fd, err := r.openFd(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return "", &opError{wire.CodeDir, &os.PathError{Op: "chdir", Path: dir, Err: err}}
-	}
-	return dir, unix.Close(fd)
-}
-
 // lookProgram finds a program as execvp does, except that links of /proc are
 // not followed: they would lead to the host's program.
 func (r *root) lookProgram(name, dir, pathList string) (string, error) {
@@ -176,7 +163,7 @@ func (r *root) executable(name string) error {
 }
 
 // explainExec says what the one errno of fork, chdir and exec was about.
-func (r *root) explainExec(err error, program, dir string, who user) error {
+func explainExec(err error, program string, dir workingDir, who user) error {
 	var errno syscall.Errno
 	if err == nil || !errors.As(err, &errno) {
 		return err
@@ -186,8 +173,8 @@ func (r *root) explainExec(err error, program, dir string, who user) error {
 	case syscall.ENOENT: // the program is there: its interpreter is not
 		return &opError{wire.CodeNotFound, failed}
 	case syscall.EACCES, syscall.EPERM:
-		if !r.mayEnter(dir, who) {
-			return &opError{wire.CodeDir, &os.PathError{Op: "chdir", Path: dir, Err: errno}}
+		if !dir.admits(who) {
+			return dir.refused(errno)
 		}
 		return &opError{wire.CodeNotExec, failed}
 	case syscall.ENOEXEC, syscall.ELIBBAD, syscall.ETXTBSY, syscall.EISDIR, syscall.ELOOP:
@@ -196,25 +183,4 @@ func (r *root) explainExec(err error, program, dir string, who user) error {
 		return &opError{wire.CodeLimit, failed}
 	}
 	return failed
-}
-
-func (r *root) mayEnter(dir string, who user) bool {
-	f, err := r.open(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	var st unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &st) != nil {
-		return false
-	}
-	switch {
-	case who.uid == 0:
-		return true
-	case who.uid == st.Uid:
-		return st.Mode&0o100 != 0
-	case who.gid == st.Gid, slices.Contains(who.groups, st.Gid):
-		return st.Mode&0o010 != 0
-	}
-	return st.Mode&0o001 != 0
 }
