@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"sync"
 	"testing"
 
@@ -19,8 +18,6 @@ import (
 	"github.com/computekit/compute/providers/runloop/runloopapi"
 	"github.com/computekit/compute/providers/stub"
 )
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // bare makes the requests of the provider with package net/http alone.
 type bare struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -265,7 +266,7 @@ func (s *Sandbox) startAsync(ctx context.Context, text string, l *launch) (strin
 			return view.ExecutionID, nil
 		}
 		var api *runloopapi.Error
-		if !errors.As(err, &api) || api.StatusCode != 429 || n >= 4 {
+		if !errors.As(err, &api) || api.StatusCode != http.StatusTooManyRequests || n >= 4 {
 			return "", err
 		}
 		pause := max(api.RetryAfter, s.p.timeouts.createStep)

@@ -34,11 +34,30 @@ var abilities = []string{"Starter", "ProcessGetter", "ProcessLister", "ShellOpen
 // long reports whether there is time for all: COMPUTE_TEST_LONG is set.
 func long() bool { return os.Getenv("COMPUTE_TEST_LONG") != "" }
 
+// heavy are checks that take thousands of processes or tens of megabytes. The
+// same code is under other checks too.
+func heavy() map[string]string {
+	if long() {
+		return nil
+	}
+	skip := map[string]string{}
+	for _, name := range []string{
+		"BytesAreBytes/CaptureFull", "BytesAreBytes/CaptureOverfull", "BytesAreBytes/WritersAreNotBounded", "BytesAreBytes/OutputFunction",
+		"BytesAreBytes/FilesOfEverySize", "NamesAreHostile/Files", "NamesAreHostile/EnvironmentValues", "IOFS/TestFS",
+		"ListsAreLazy/ManyPages", "SafeForConcurrentUse/OneCommand",
+	} {
+		skip[name] = "it is heavy, and COMPUTE_TEST_LONG is not set"
+	}
+	return skip
+}
+
+// Without COMPUTE_TEST_LONG the checks run side by side, each with a backend of
+// its own, and the heavy ones not at all.
 func conformance(t *testing.T, h2 bool) {
-	dir := t.TempDir()
 	computetest.Run(t, func(t testing.TB) compute.Compute {
-		return newEmulated(t, newLocal(t, dir), h2, runloop.Config{}).Provider
+		return newEmulated(t, newLocal(t, t.TempDir()), h2, runloop.Config{}).Provider
 	}, computetest.Config{
+		Skip:      heavy(),
 		Snapshots: true, Templates: true, Abilities: abilities,
 		Client: func(compute.Compute) *http.Client { return tunnelClient() },
 		Serve: func(port int) *compute.Command {

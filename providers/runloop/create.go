@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/computekit/compute"
@@ -109,7 +110,7 @@ func (c *creation) run(ctx context.Context) (*runloopapi.DevboxView, error) {
 			return view, nil
 		}
 		var api *runloopapi.Error
-		again := errors.As(err, &api) && (api.StatusCode == 429 || lost(err))
+		again := errors.As(err, &api) && (api.StatusCode == http.StatusTooManyRequests || lost(err))
 		if !again || ctx.Err() != nil || n+1 >= maxCreates {
 			return nil, err
 		}

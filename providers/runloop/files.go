@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -130,7 +131,7 @@ exec <"$1"`
 // devboxes, nor why something was wrong.
 func (f *files) why(ctx context.Context, op, name, full string, cause error) error {
 	var api *runloopapi.Error
-	if ctx.Err() == nil && errors.As(cause, &api) && api.StatusCode != 0 && api.StatusCode != 401 && api.StatusCode != 429 {
+	if ctx.Err() == nil && errors.As(cause, &api) && api.StatusCode != 0 && api.StatusCode != http.StatusUnauthorized && api.StatusCode != http.StatusTooManyRequests {
 		res, err := f.s.RunCommand(ctx, compute.Exec("sh", "-c", whyScript, "sh", full))
 		if err != nil {
 			return err
@@ -151,7 +152,7 @@ type download struct {
 
 func (d *download) Read(p []byte) (int, error) {
 	n, err := d.body.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		kind := compute.ErrUnavailable
 		if d.ctx.Err() != nil {
 			kind, err = nil, d.ctx.Err()
@@ -236,10 +237,19 @@ func (f *files) writeInline(ctx context.Context, name, full string, data []byte,
 	if err != nil {
 		e, typed := errors.AsType[*compute.Error](err)
 		refused = typed && len(data) > shortInline && ctx.Err() == nil &&
-			(e.StatusCode == 400 || e.StatusCode == 413 || e.StatusCode == 422 || e.StatusCode == 500 || e.StatusCode == 0 && e.Kind == compute.ErrUnavailable)
+			(tooLong(e.StatusCode) || e.StatusCode == 0 && errors.Is(e.Kind, compute.ErrUnavailable))
 		return refused, err
 	}
 	return false, providers.FileError("write", name, res)
+}
+
+// tooLong reports whether a status can be about the length of a command.
+func tooLong(status int) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity, http.StatusInternalServerError:
+		return true
+	}
+	return false
 }
 
 // inlineKey is in the context of commands whose input goes along, however long.

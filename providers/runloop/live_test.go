@@ -4,6 +4,7 @@ package runloop_test
 
 import (
 	"os"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -33,7 +34,7 @@ func TestLive(t *testing.T) {
 	}, computetest.Config{
 		Snapshots: true, Templates: true, Abilities: abilities, Sandboxes: 3, Slow: 60,
 		Serve: func(port int) *compute.Command {
-			return compute.Exec("python3", "-m", "http.server", "--bind", "0.0.0.0", "--directory", "/tmp", itoa(port))
+			return compute.Exec("python3", "-m", "http.server", "--bind", "0.0.0.0", "--directory", "/tmp", strconv.Itoa(port))
 		},
 	})
 }

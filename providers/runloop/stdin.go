@@ -91,7 +91,6 @@ type feeder struct {
 	quit    chan struct{}
 	once    sync.Once
 	pending []byte // read, and not sent yet
-	ended   bool   // all was read
 }
 
 type piece struct {
