@@ -53,7 +53,7 @@ func newShellServer(t testing.TB) *shellServer {
 	s.mux.HandleFunc("GET "+one, s.with(func(w http.ResponseWriter, r *http.Request, e *shellExec) { e.view(w, r) }))
 	s.mux.HandleFunc("POST "+one+"/wait_for_status", s.with(s.wait))
 	s.mux.HandleFunc("POST "+one+"/kill", s.with(func(w http.ResponseWriter, r *http.Request, e *shellExec) {
-		_ = syscall.Kill(-e.cmd.Process.Pid, syscall.SIGKILL)
+		_ = killProcess(-e.cmd.Process.Pid, syscall.SIGKILL)
 		e.view(w, r)
 	}))
 	s.mux.HandleFunc("POST "+one+"/send_std_in", s.with(s.sendStdin))
@@ -61,7 +61,7 @@ func newShellServer(t testing.TB) *shellServer {
 	s.mux.HandleFunc("GET "+one+"/stream_stderr_updates", s.with(s.stream))
 	t.Cleanup(func() {
 		for _, e := range s.execs {
-			_ = syscall.Kill(-e.cmd.Process.Pid, syscall.SIGKILL)
+			_ = killProcess(-e.cmd.Process.Pid, syscall.SIGKILL)
 			<-e.done
 		}
 	})
@@ -124,7 +124,7 @@ func (s *shellServer) start(id, command, shell string, stdin bool) *shellExec {
 	e := &shellExec{id: id, done: make(chan struct{}), more: make(chan struct{})}
 	e.cmd = exec.Command("sh", "-c", command)
 	e.cmd.Dir, e.cmd.Env = s.dir, append(os.Environ(), "SHELL_NAME="+shell)
-	e.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	e.cmd.SysProcAttr = ownGroup()
 	e.cmd.Stdout, e.cmd.Stderr = shellWriter{e, &e.stdout}, shellWriter{e, &e.stderr}
 	if stdin {
 		e.stdin, _ = e.cmd.StdinPipe()
@@ -222,7 +222,7 @@ func (s *shellServer) sendStdin(w http.ResponseWriter, r *http.Request, e *shell
 	case StdinEOF:
 		err = e.stdin.Close()
 	case StdinInterrupt:
-		err = syscall.Kill(-e.cmd.Process.Pid, syscall.SIGINT)
+		err = killProcess(-e.cmd.Process.Pid, syscall.SIGINT)
 	}
 	if params.Text != nil {
 		_, err = io.WriteString(e.stdin, *params.Text)

@@ -63,13 +63,14 @@ func (p *pty) serve(ctx context.Context, conn *websocket.Conn) {
 			_ = conn.Close(ptyEnded, "the shell has ended") // nothing is left to be done if it fails
 		}
 	})
-	for {
+	for open := true; ; {
 		_, in, err := conn.Read(ctx)
 		if err != nil {
 			break
 		}
-		if _, err := p.stdin.Write(in); err != nil {
-			break
+		if open {
+			_, err = p.stdin.Write(in)
+			open = err == nil // a shell that reads no more has output, or ends in its own time
 		}
 	}
 	_ = conn.CloseNow() // after a proper close it does nothing
