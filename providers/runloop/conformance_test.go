@@ -43,7 +43,7 @@ func heavy() map[string]string {
 	skip := map[string]string{}
 	for _, name := range []string{
 		"BytesAreBytes/CaptureFull", "BytesAreBytes/CaptureOverfull", "BytesAreBytes/WritersAreNotBounded", "BytesAreBytes/OutputFunction",
-		"BytesAreBytes/FilesOfEverySize", "NamesAreHostile/Files", "NamesAreHostile/EnvironmentValues", "IOFS/TestFS",
+		"BytesAreBytes/FilesOfEverySize", "BytesAreBytes/ErrorCaptureOverfull", "NamesAreHostile/Files", "NamesAreHostile/Directories", "NamesAreHostile/EnvironmentValues", "IOFS/TestFS",
 		"ListsAreLazy/ManyPages", "SafeForConcurrentUse/OneCommand",
 	} {
 		skip[name] = "it is heavy, and COMPUTE_TEST_LONG is not set"
@@ -51,12 +51,17 @@ func heavy() map[string]string {
 	return skip
 }
 
-// Without COMPUTE_TEST_LONG the checks run side by side, each with a backend of
-// its own, and the heavy ones not at all.
+// Without COMPUTE_TEST_LONG the checks run side by side, in front of one
+// emulator, and the heavy ones not at all.
 func conformance(t *testing.T, h2 bool) {
-	computetest.Run(t, func(t testing.TB) compute.Compute {
+	newCompute := func(t testing.TB) compute.Compute {
 		return newEmulated(t, newLocal(t, t.TempDir()), h2, runloop.Config{}).Provider
-	}, computetest.Config{
+	}
+	if !long() {
+		shared := newCompute(t)
+		newCompute = func(testing.TB) compute.Compute { return shared }
+	}
+	computetest.Run(t, newCompute, computetest.Config{
 		Skip:      heavy(),
 		Snapshots: true, Templates: true, Abilities: abilities,
 		Client: func(compute.Compute) *http.Client { return tunnelClient() },
