@@ -211,6 +211,9 @@ func (l *launcher) makeDirs() error {
 	return l.ids.mark(filepath.Join(root, "upper"))
 }
 
+// initEnv is the environment of inits. Nil would mean this program's.
+var initEnv = []string{}
+
 func (l *launcher) fork(program string, control *os.File) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -219,7 +222,7 @@ func (l *launcher) fork(program string, control *os.File) error {
 	defer null.Close()
 	attr := &os.ProcAttr{
 		Dir:   "/",
-		Env:   []string{},                            // not nil, which would mean this program's
+		Env:   initEnv,
 		Files: []*os.File{null, null, null, control}, // the last is guest.ControlFd
 		Sys:   l.ids.attributes(namespaces),
 	}

@@ -45,6 +45,7 @@ func runAgent() {
 func agentFile(name string) string { return wire.GVisorDir + "/" + name }
 
 func serveAgent() int {
+	limitProcessors()
 	s, err := prepareAgent()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "sandbox init:", err) // the keeper reads it

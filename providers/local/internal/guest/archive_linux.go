@@ -23,7 +23,7 @@ const maxEntries = 1 << 20
 
 // tarOut streams a tree as an archive of data frames, and then the outcome.
 func (s *server) tarOut(c wire.Conn, r *wire.Request) {
-	err := s.root.pack(r.Path, frameWriter{c})
+	_, err := block(func() (struct{}, error) { return struct{}{}, s.root.pack(r.Path, asideWriter{frameWriter{c}}) })
 	_ = c.Send(&wire.Reply{Done: true, Fault: fault(err)})
 }
 
@@ -137,11 +137,13 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 func (s *server) tarIn(c wire.Conn, r *wire.Request) {
 	s.gate.enter()
 	defer s.gate.leave()
-	in := &frameReader{conn: c, room: s.limits.room}
-	err := s.root.unpack(r.Path, in, r.Follow)
-	if err == nil {
-		_, err = io.Copy(io.Discard, in) // padding after the archive
-	}
+	in := asideReader{&frameReader{conn: c, room: s.limits.room}}
+	_, err := block(func() (int64, error) {
+		if err := s.root.unpack(r.Path, in, r.Follow); err != nil {
+			return 0, err
+		}
+		return io.Copy(io.Discard, in) // padding after the archive
+	})
 	reply(c, err)
 }
 

@@ -27,12 +27,12 @@ func (s *server) launch(r *wire.Request, stdio [3]uintptr) (*child, error) {
 		return nil, err
 	}
 	env := s.environment(r, who)
-	dir, err := s.root.workingDir(r.Dir, who)
+	dir, err := block(func() (workingDir, error) { return s.root.workingDir(r.Dir, who) })
 	if err != nil {
 		return nil, err
 	}
 	defer dir.close()
-	program, err := s.root.lookProgram(r.Argv[0], dir.name, getenv(env, "PATH"))
+	program, err := block(func() (string, error) { return s.root.lookProgram(r.Argv[0], dir.name, getenv(env, "PATH")) })
 	if err != nil {
 		return nil, err
 	}

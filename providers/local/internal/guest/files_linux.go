@@ -209,6 +209,10 @@ func namesIn(dir *os.File) ([]string, error) {
 
 func sendEntries(c wire.Conn, dir int, names []string) error {
 	const portion = 64 << 10
+	send := func(r *wire.Reply) error { // the host may be slow to take them
+		_, err := aside(func() (struct{}, error) { return struct{}{}, c.Send(r) })
+		return err
+	}
 	var batch wire.Reply
 	size := 0
 	for _, name := range names {
@@ -223,12 +227,12 @@ func sendEntries(c wire.Conn, dir int, names []string) error {
 		if size += len(e.Name) + len(e.Link) + 40; size < portion {
 			continue
 		}
-		if err := c.Send(&batch); err != nil {
+		if err := send(&batch); err != nil {
 			return err
 		}
 		batch.Entries, size = batch.Entries[:0], 0
 	}
-	return c.Send(&batch)
+	return send(&batch)
 }
 
 // change runs an operation that changes files and replies with its outcome.

@@ -51,6 +51,7 @@ type plainJob struct {
 
 // runLandlock is the life of an init without namespaces.
 func runLandlock() int {
+	limitProcessors()
 	control, err := fileConn(ControlFd)
 	if err != nil {
 		return 2

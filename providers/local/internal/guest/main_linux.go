@@ -43,6 +43,7 @@ func runInit() int {
 	if os.Getpid() != 1 {
 		return 2
 	}
+	limitProcessors()
 	control, err := fileConn(ControlFd)
 	if err != nil {
 		return 2

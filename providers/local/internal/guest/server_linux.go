@@ -83,37 +83,6 @@ func (s *server) serve() {
 	}
 }
 
-// reserveDelay leaves the processors to the first command, which often comes
-// at once. Until then no command can have come near a limit of manyProcesses.
-const (
-	reserveDelay  = 3 * time.Millisecond
-	manyProcesses = 1000
-)
-
-func (s *server) reserve() {
-	if s.config.MaxProcs < manyProcesses {
-		reserveThreads(threadReserve)
-		return
-	}
-	time.AfterFunc(reserveDelay, func() { reserveThreads(threadReserve) })
-}
-
-// blocking bounds how many operations may sit in system calls at once, and
-// threadReserve is the number of threads kept for them and for the runtime.
-const (
-	maxBlocking   = 12
-	threadReserve = maxBlocking + 10
-)
-
-var blocking = make(chan struct{}, maxBlocking)
-
-// block runs an operation that spends its time in the file system.
-func block[T any](f func() (T, error)) (T, error) {
-	blocking <- struct{}{}
-	defer func() { <-blocking }()
-	return f()
-}
-
 func (s *server) handle(c wire.Conn) {
 	defer c.Close()
 	var r wire.Request

@@ -2,8 +2,6 @@ package guest
 
 import (
 	"os"
-	"runtime"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -72,29 +70,4 @@ func dropStdio() error {
 		}
 	}
 	return nil
-}
-
-// reserveThreads makes the runtime create threads now. A command that forks
-// up to the limit of processes would otherwise keep the runtime from creating
-// one later, which is fatal to it. Idle threads are kept for ever.
-func reserveThreads(n int) {
-	release := make(chan struct{})
-	defer close(release)
-	ready := make(chan struct{}, n)
-	for range n {
-		go func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			ready <- struct{}{}
-			<-release
-		}()
-	}
-	deadline := time.After(time.Second)
-	for range n {
-		select {
-		case <-ready:
-		case <-deadline:
-			return
-		}
-	}
 }

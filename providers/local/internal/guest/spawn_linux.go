@@ -33,6 +33,8 @@ type spawner struct {
 	limits *limiter
 	last   uintptr // the last capability there is
 
+	starting chan struct{} // holds one for each start under way
+
 	mu    sync.Mutex
 	fresh map[int]bool // threads in a namespace that no command has had; they never end
 }
@@ -51,7 +53,7 @@ type child struct {
 
 func newSpawner(limits *limiter) (*spawner, error) {
 	last, err := lastCapability()
-	return &spawner{reaper: newReaper(), limits: limits, last: last}, err
+	return &spawner{reaper: newReaper(), limits: limits, last: last, starting: make(chan struct{}, maxStarting)}, err
 }
 
 // lastCapability returns the last one that there is to drop: by that
@@ -108,6 +110,8 @@ func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*chi
 	if plain != nil {
 		return plain.start(s.reaper, path, argv, attr)
 	}
+	s.starting <- struct{}{}
+	defer func() { <-s.starting }()
 	// From here to the fork on one thread. It need not be one of its own:
 	// nothing else that init does depends on what is changed here.
 	runtime.LockOSThread()

@@ -1,0 +1,91 @@
+package guest
+
+import (
+	"io"
+	"runtime"
+	"time"
+)
+
+// reserveDelay leaves the processors to the first command, which often comes
+// at once. Until then no command can have come near a limit of manyProcesses.
+const (
+	reserveDelay  = 3 * time.Millisecond
+	manyProcesses = 1000
+)
+
+func (s *server) reserve() {
+	if s.config.MaxProcs < manyProcesses {
+		reserveThreads(threadReserve)
+		return
+	}
+	time.AfterFunc(reserveDelay, func() { reserveThreads(threadReserve) })
+}
+
+// Each operation in a system call and each command that is being started holds
+// a thread, and so does each processor that runs Go code: all three are bounded,
+// and threadReserve is the number of threads kept for them and for the runtime.
+const (
+	maxBlocking   = 12
+	maxStarting   = 4
+	maxProcessors = 4
+	threadReserve = maxBlocking + maxStarting + maxProcessors + 6
+)
+
+var blocking = make(chan struct{}, maxBlocking)
+
+// limitProcessors has the runtime use few processors on a machine with many,
+// and not ask again how many there are.
+func limitProcessors() { runtime.GOMAXPROCS(min(maxProcessors, runtime.GOMAXPROCS(0))) }
+
+// block runs an operation that spends its time in the file system.
+func block[T any](f func() (T, error)) (T, error) {
+	blocking <- struct{}{}
+	defer func() { <-blocking }()
+	return f()
+}
+
+// aside is for the part of such an operation that waits for the host: another
+// goes on meanwhile.
+func aside[T any](f func() (T, error)) (T, error) {
+	<-blocking
+	defer func() { blocking <- struct{}{} }()
+	return f()
+}
+
+type (
+	asideReader struct{ io.Reader }
+	asideWriter struct{ io.Writer }
+)
+
+func (r asideReader) Read(p []byte) (int, error) {
+	return aside(func() (int, error) { return r.Reader.Read(p) })
+}
+
+func (w asideWriter) Write(p []byte) (int, error) {
+	return aside(func() (int, error) { return w.Writer.Write(p) })
+}
+
+// reserveThreads makes the runtime create threads now. A command that forks
+// up to the limit of processes would otherwise keep the runtime from creating
+// one later, which is fatal to it. Idle threads are kept for ever.
+func reserveThreads(n int) {
+	release := make(chan struct{})
+	defer close(release)
+	ready := make(chan struct{}, n)
+	for range n {
+		go func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			ready <- struct{}{}
+			<-release
+		}()
+	}
+	deadline := time.After(time.Second)
+	for range n {
+		select {
+		case <-ready:
+		case <-deadline:
+			return
+		}
+	}
+}
