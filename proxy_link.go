@@ -120,7 +120,7 @@ func navigates(r *http.Request) bool {
 // was parsed, so that no path can lead to another host.
 func (p *Proxy) exchange(w http.ResponseWriter, r *http.Request, t target, token string, l link, query string) {
 	expires := time.Unix(l.Expires, 0)
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // secure where the proxy is
 		Name: linkCookie, Value: token, Path: p.base.root(t), Expires: expires, MaxAge: max(1, int(time.Until(expires).Seconds())),
 		HttpOnly: true, Secure: p.base.scheme == "https", SameSite: http.SameSiteLaxMode,
 	})

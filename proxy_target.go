@@ -107,7 +107,7 @@ func (b *proxyBase) parsePath(path string) (t target, ok bool) {
 // parsePort takes a port as strconv.Itoa writes it, and no other way.
 func parsePort(s string) (int, bool) {
 	port, err := strconv.ParseUint(s, 10, 16)
-	return int(port), err == nil && port > 0 && strconv.FormatUint(port, 10) == s //nolint:gosec // 16 bits
+	return int(port), err == nil && port > 0 && strconv.FormatUint(port, 10) == s
 }
 
 const (
