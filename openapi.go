@@ -1,0 +1,139 @@
+package compute
+
+import (
+	"encoding/json"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// OpenAPI returns the description of the handler's protocol as an OpenAPI 3.1
+// document in JSON. It is made from the types and the table of actions that the
+// handler itself uses.
+func OpenAPI() []byte {
+	g := &schemas{made: map[string]any{}}
+	request, response := g.of(reflect.TypeFor[Request]()), g.of(reflect.TypeFor[Response]())
+	action := g.made["Request"].(object)["properties"].(object)["action"].(object)
+	action["enum"] = slices.Sorted(maps.Keys(actions))
+	g.made["Request"].(object)["required"] = []string{"action"} // the rest depends on it
+
+	answer := func(about string) object {
+		return object{"description": about, "content": object{"application/json": object{"schema": response}}}
+	}
+	done := answer("Done, unless success is false.")
+	done["content"].(object)["text/event-stream"] = object{"schema": object{"type": "string"}}
+	doc := object{
+		"openapi": "3.1.0",
+		"info": object{
+			"title": "compute", "version": "1",
+			"description": "Sandboxes over HTTP: every operation is a POST to one URL, and its action says which.",
+		},
+		"paths": object{"/": object{"post": object{
+			"operationId": "call",
+			"requestBody": object{"required": true, "content": object{"application/json": object{"schema": request}}},
+			"responses":   object{"200": done, "default": answer("Refused or failed; error and code say why.")},
+		}}},
+		"components": object{"schemas": g.made},
+	}
+	data, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		panic(err) // it is maps, lists and strings
+	}
+	return append(data, '\n')
+}
+
+type object = map[string]any
+
+// schemas makes JSON schemas of Go types as package json writes them. Structs
+// with a name are made once and referred to.
+type schemas struct{ made map[string]any }
+
+func (g *schemas) of(t reflect.Type) object {
+	switch {
+	case t == reflect.TypeFor[time.Time]():
+		return object{"type": "string", "format": "date-time"}
+	case t == reflect.TypeFor[json.RawMessage]():
+		return object{} // anything
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
+		return object{"type": "string", "contentEncoding": "base64"}
+	case t.Implements(reflect.TypeFor[json.Marshaler]()), reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]()):
+		return object{} // what it likes
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return g.of(t.Elem())
+	case reflect.Bool:
+		return object{"type": "boolean"}
+	case reflect.String:
+		return object{"type": "string"}
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return object{"type": "integer"}
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return object{"type": "integer", "minimum": 0}
+	case reflect.Float32, reflect.Float64:
+		return object{"type": "number"}
+	case reflect.Slice, reflect.Array:
+		return object{"type": "array", "items": g.of(t.Elem())}
+	case reflect.Map:
+		return object{"type": "object", "additionalProperties": g.of(t.Elem())}
+	case reflect.Struct:
+		return g.structOf(t)
+	}
+	return object{} // an interface: anything
+}
+
+func (g *schemas) structOf(t reflect.Type) object {
+	if t.Name() == "" {
+		return g.fields(t)
+	}
+	if _, begun := g.made[t.Name()]; !begun {
+		g.made[t.Name()] = object{} // so that a type may contain itself
+		g.made[t.Name()] = g.fields(t)
+	}
+	return object{"$ref": "#/components/schemas/" + t.Name()}
+}
+
+// fields lists a struct's fields and those of what it embeds. Of two with one
+// name the outer counts.
+func (g *schemas) fields(t reflect.Type) object {
+	props, required := object{}, []string{}
+	var add func(t reflect.Type, always bool)
+	add = func(t reflect.Type, always bool) {
+		var embedded []reflect.StructField
+		for f := range t.Fields() {
+			name, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
+			switch {
+			case name == "-" && opts == "", !f.IsExported() && !f.Anonymous:
+				continue
+			case f.Anonymous && name == "":
+				embedded = append(embedded, f)
+				continue
+			case name == "":
+				name = f.Name
+			}
+			if _, outer := props[name]; outer {
+				continue
+			}
+			props[name] = g.of(f.Type)
+			if always && !strings.Contains(opts, "omit") {
+				required = append(required, name)
+			}
+		}
+		for _, f := range embedded {
+			if f.Type.Kind() == reflect.Pointer {
+				add(f.Type.Elem(), false)
+			} else {
+				add(f.Type, always)
+			}
+		}
+	}
+	add(t, true)
+	s := object{"type": "object", "properties": props}
+	if len(required) > 0 {
+		slices.Sort(required)
+		s["required"] = required
+	}
+	return s
+}
