@@ -42,7 +42,7 @@ func (c Compat) compatible(req *Request, resp *Response) {
 // textD is the text of era D for one of era E's.
 func textD(req *Request, text string) string {
 	verb := req.Action[strings.LastIndexByte(req.Action, '.')+1:]
-	group := "this action"
+	var group string
 	switch {
 	case strings.HasPrefix(req.Action, "compute.sandbox.filesystem."):
 		group = "filesystem operations"

@@ -4,12 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"strconv"
 	"strings"
 	"syscall"
-
-	"io/fs"
 )
 
 // firstPiece is how much of a file is read before the answer begins. A file
@@ -115,19 +114,19 @@ func byteRange(header http.Header, size int64, modified string) (from, length in
 		if err != nil || n == 0 || size == 0 {
 			return 0, 0, false, bad
 		}
-		from = max(0, size-int64(n)) //nolint:gosec // 63 bits
+		from = max(0, size-int64(n))
 	default:
 		n, err := strconv.ParseUint(first, 10, 63)
-		if err != nil || int64(n) >= size { //nolint:gosec // 63 bits
+		if err != nil || int64(n) >= size {
 			return 0, 0, false, bad
 		}
-		from = int64(n) //nolint:gosec // 63 bits
+		from = int64(n)
 		if last != "" {
 			n, err := strconv.ParseUint(last, 10, 63)
-			if err != nil || int64(n) < from { //nolint:gosec // 63 bits
+			if err != nil || int64(n) < from {
 				return 0, 0, false, bad
 			}
-			to = min(to, int64(n)) //nolint:gosec // 63 bits
+			to = min(to, int64(n))
 		}
 	}
 	return from, to - from + 1, true, nil

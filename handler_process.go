@@ -50,8 +50,8 @@ func pidOf(id string) int64 {
 		return n
 	}
 	h := fnv.New64a()
-	_, _ = io.WriteString(h, id)                // it never fails
-	return int64(h.Sum64()>>11)&largest | 1<<52 //nolint:gosec // 53 bits; larger than any real one
+	_, _ = io.WriteString(h, id) // it never fails
+	return int64(h.Sum64()>>11)&largest | 1<<52
 }
 
 func responseProcess(info *ProcessInfo) ResponseProcess {

@@ -2,7 +2,7 @@ package compute
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io/fs"
 	"math"
 	"strconv"
@@ -139,7 +139,7 @@ func parseOffsets(id string) (Offsets, bool) {
 		return Offsets{}, false
 	}
 	e, err := strconv.ParseUint(errOut, 10, 63)
-	return Offsets{int64(o), int64(e)}, err == nil //nolint:gosec // 63 bits
+	return Offsets{int64(o), int64(e)}, err == nil
 }
 
 // Mode is permissions: in JSON a number, or a string of octal digits.
@@ -153,7 +153,7 @@ func (m *Mode) UnmarshalJSON(data []byte) error {
 	}
 	n, err := strconv.ParseUint(string(data), base, 32)
 	if err != nil || n > 0o777 {
-		return fmt.Errorf("mode must be permissions, such as \"644\" in octal")
+		return errors.New("mode must be permissions, such as \"644\" in octal")
 	}
 	*m = Mode(n)
 	return nil
@@ -187,7 +187,6 @@ func appendBytes(dst, p []byte) []byte {
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (d *Data) UnmarshalJSON(data []byte) error {
-	const problem = "data must be a string or bytes"
 	switch data[0] {
 	case '"':
 		var s string
@@ -197,27 +196,29 @@ func (d *Data) UnmarshalJSON(data []byte) error {
 	case '[':
 		var numbers []uint16
 		if err := json.Unmarshal(data, &numbers); err != nil {
-			return fmt.Errorf(problem)
+			return errNotBytes
 		}
 		return d.fill(len(numbers), func(i int) (uint16, bool) { return numbers[i], true })
 	case '{':
 		var numbers map[int]uint16
 		if err := json.Unmarshal(data, &numbers); err != nil {
-			return fmt.Errorf(problem)
+			return errNotBytes
 		}
 		return d.fill(len(numbers), func(i int) (uint16, bool) { n, ok := numbers[i]; return n, ok })
 	case 'n': // null
 		return nil
 	}
-	return fmt.Errorf(problem)
+	return errNotBytes
 }
+
+var errNotBytes = errors.New("data must be a string or bytes")
 
 func (d *Data) fill(n int, at func(int) (uint16, bool)) error {
 	*d = make(Data, n)
 	for i := range *d {
 		b, ok := at(i)
 		if !ok || b > math.MaxUint8 {
-			return fmt.Errorf("data must be a string or bytes")
+			return errNotBytes
 		}
 		(*d)[i] = byte(b)
 	}

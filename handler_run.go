@@ -36,10 +36,21 @@ func (x *exchange) runOn(ctx context.Context, r Runner, cmd *Command) error {
 	}
 	defer cancel()
 	cmd.Stdout, cmd.Stderr = x.stdout, x.stderr
+	var stdout, stderr capture
+	bounded := x.stdout == nil && x.opts != nil && x.opts.Limits.Output > 0
+	if bounded {
+		cmd.Stdout, cmd.Stderr = x.limitOutput(&stdout), x.limitOutput(&stderr)
+	}
 	if cmd.TTY != nil {
 		cmd.Stderr = nil
 	}
 	res, err := r.RunCommand(ctx, cmd)
+	if res != nil && bounded {
+		own := *res
+		own.Stdout, own.Stderr = stdout.String(), stderr.String()
+		own.Truncated = own.Truncated || stdout.full || stderr.full
+		res = &own
+	}
 	if res != nil { // perhaps beside an error: the output so far
 		x.resp.Result = responseResult(res)
 	}

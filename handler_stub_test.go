@@ -29,7 +29,10 @@ type far struct {
 }
 
 func newFar(t *testing.T, opts compute.HandlerOptions, config func(*httptest.Server)) *far {
-	c := stub.New(stub.Config{})
+	return newFarOver(t, stub.New(stub.Config{}), opts, config)
+}
+
+func newFarOver(t *testing.T, c compute.Compute, opts compute.HandlerOptions, config func(*httptest.Server)) *far {
 	if opts.Authorize == nil {
 		opts.Authorize = compute.AllowAll
 	}
@@ -50,7 +53,15 @@ func newFar(t *testing.T, opts compute.HandlerOptions, config func(*httptest.Ser
 // as returns the same server as another client sees it.
 func (f *far) as(token string) *far { return &far{f.Server, f.t, token} }
 
-func (f *far) send(method, query string, body io.Reader, header ...string) *http.Response {
+// reply is an answer whose body is closed when the test ends.
+type reply struct {
+	status int
+	header http.Header
+	body   io.Reader
+	length int64
+}
+
+func (f *far) send(method, query string, body io.Reader, header ...string) reply {
 	r, err := http.NewRequestWithContext(f.t.Context(), method, f.URL+query, body)
 	require.NoError(f.t, err)
 	r.Header.Set("Authorization", f.token)
@@ -60,7 +71,7 @@ func (f *far) send(method, query string, body io.Reader, header ...string) *http
 	resp, err := f.Client().Do(r)
 	require.NoError(f.t, err)
 	f.t.Cleanup(func() { resp.Body.Close() })
-	return resp
+	return reply{resp.StatusCode, resp.Header, resp.Body, resp.ContentLength}
 }
 
 // ask sends a request and returns the answer and its status.
@@ -70,10 +81,10 @@ func (f *far) ask(req compute.Request) (*compute.Response, int) {
 	return f.answer(f.send(http.MethodPost, "", bytes.NewReader(body)))
 }
 
-func (f *far) answer(resp *http.Response) (*compute.Response, int) {
+func (f *far) answer(resp reply) (*compute.Response, int) {
 	var answer compute.Response
-	require.NoError(f.t, json.NewDecoder(resp.Body).Decode(&answer))
-	return &answer, resp.StatusCode
+	require.NoError(f.t, json.NewDecoder(resp.body).Decode(&answer))
+	return &answer, resp.status
 }
 
 // do is ask for what must succeed.
@@ -101,8 +112,8 @@ func (f *far) events(req compute.Request, header ...string) events {
 	body, err := json.Marshal(&req)
 	require.NoError(f.t, err)
 	resp := f.send(http.MethodPost, "", bytes.NewReader(body), append(header, "Accept", "text/event-stream")...)
-	require.Equal(f.t, "text/event-stream", resp.Header.Get("Content-Type"))
-	return events{f.t, newScanner(resp.Body)}
+	require.Equal(f.t, "text/event-stream", resp.header.Get("Content-Type"))
+	return events{f.t, newScanner(resp.body)}
 }
 
 func newScanner(r io.Reader) *bufio.Scanner {
@@ -198,7 +209,7 @@ func TestHandlerTerminals(t *testing.T) {
 	require.NoError(t, err)
 
 	resp := f.send(http.MethodGet, "?action=terminal.stream&sandboxId="+id+"&terminalId="+string(number), nil, "Accept", "text/event-stream")
-	stream := events{t, newScanner(resp.Body)}
+	stream := events{t, newScanner(resp.body)}
 	require.Contains(t, stream.next().data, `{"type":"connected","terminalId":"`+string(number)+`","connectionId":`)
 
 	on := func(action string) compute.Request {
@@ -236,7 +247,7 @@ func (f *far) dial(query url.Values) *websocket.Conn {
 	conn, resp, err := websocket.Dial(ctx, strings.Replace(f.URL, "http", "ws", 1)+"?"+query.Encode(),
 		&websocket.DialOptions{HTTPClient: f.Client(), HTTPHeader: http.Header{"Authorization": {f.token}}})
 	require.NoError(f.t, err)
-	require.Equal(f.t, http.StatusSwitchingProtocols, resp.StatusCode)
+	require.Equal(f.t, http.StatusSwitchingProtocols, resp.StatusCode) //nolint:bodyclose // it is the connection
 	f.t.Cleanup(func() { conn.CloseNow() })
 	return conn
 }
@@ -298,19 +309,19 @@ func TestHandlerRawFiles(t *testing.T) {
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				resp := f.send(http.MethodGet, at("filesystem.download", "/tmp/a b"), nil, "Range", tt.ranges)
-				body, err := io.ReadAll(resp.Body)
+				body, err := io.ReadAll(resp.body)
 				require.NoError(t, err)
-				require.Equal(t, tt.status, resp.StatusCode)
-				require.Equal(t, tt.want, resp.Header.Get("Content-Range"))
+				require.Equal(t, tt.status, resp.status)
+				require.Equal(t, tt.want, resp.header.Get("Content-Range"))
 				if tt.body != nil {
 					require.True(t, bytes.Equal(tt.body, body))
-					require.Equal(t, int64(len(tt.body)), resp.ContentLength)
-					require.Equal(t, "attachment", resp.Header.Get("Content-Disposition"))
+					require.Equal(t, int64(len(tt.body)), resp.length)
+					require.Equal(t, "attachment", resp.header.Get("Content-Disposition"))
 				}
 			})
 		}
 		head := f.send(http.MethodHead, at("filesystem.download", "/tmp/a b"), nil)
-		require.Equal(t, int64(len(big)), head.ContentLength)
+		require.Equal(t, int64(len(big)), head.length)
 		resp, status = f.answer(f.send(http.MethodGet, at("filesystem.download", "/nope"), nil))
 		require.Equal(t, []any{http.StatusNotFound, "file_not_exist", "/nope"}, []any{status, resp.Code, resp.ErrorDetail.Path})
 		resp, status = f.answer(f.send(http.MethodGet, at("filesystem.download", "/tmp"), nil))
@@ -330,8 +341,8 @@ func TestHandlerArchives(t *testing.T) {
 	resp, status := f.answer(f.send(http.MethodPut, put, bytes.NewReader(archive.Bytes())))
 	require.Equal(t, http.StatusOK, status, resp.Error)
 	got := f.send(http.MethodGet, "?action=archive.get&path=/tmp/x&sandboxId="+id, nil)
-	require.Equal(t, "application/x-tar", got.Header.Get("Content-Type"))
-	tr := tar.NewReader(got.Body)
+	require.Equal(t, "application/x-tar", got.header.Get("Content-Type"))
+	tr := tar.NewReader(got.body)
 	names := map[string]string{}
 	for {
 		hdr, err := tr.Next()
