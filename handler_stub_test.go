@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -244,10 +245,11 @@ func TestHandlerTerminals(t *testing.T) {
 func (f *far) dial(query url.Values) *websocket.Conn {
 	ctx, cancel := context.WithTimeout(f.t.Context(), 10*time.Second)
 	f.t.Cleanup(cancel)
-	conn, resp, err := websocket.Dial(ctx, strings.Replace(f.URL, "http", "ws", 1)+"?"+query.Encode(),
+	conn, resp, err := websocket.Dial( //nolint:bodyclose // it is the connection
+		ctx, strings.Replace(f.URL, "http", "ws", 1)+"?"+query.Encode(),
 		&websocket.DialOptions{HTTPClient: f.Client(), HTTPHeader: http.Header{"Authorization": {f.token}}})
 	require.NoError(f.t, err)
-	require.Equal(f.t, http.StatusSwitchingProtocols, resp.StatusCode) //nolint:bodyclose // it is the connection
+	require.Equal(f.t, http.StatusSwitchingProtocols, resp.StatusCode)
 	f.t.Cleanup(func() { conn.CloseNow() })
 	return conn
 }
@@ -346,7 +348,7 @@ func TestHandlerArchives(t *testing.T) {
 	names := map[string]string{}
 	for {
 		hdr, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err)

@@ -39,7 +39,7 @@ var nowhere = world{"no-sandbox", "no-process", "no-template", "no-snapshot", "n
 const hersAlone = "s3cret of alice"
 
 func (f *far) settle() (w world) {
-	w.sandbox = f.do(compute.Request{Action: "compute.sandbox.create", Options: compute.RequestOptions{Name: hersAlone}}).SandboxID
+	w.sandbox = f.do(compute.Request{Action: "compute.sandbox.create", UndoKey: "hers", Options: compute.RequestOptions{Name: hersAlone}}).SandboxID
 	w.process = f.do(compute.Request{Action: "compute.sandbox.terminal.create", SandboxID: w.sandbox,
 		TerminalOptions: compute.TerminalOptions{Command: "cat # " + hersAlone}}).Terminal.TerminalID
 	f.do(compute.Request{Action: "compute.sandbox.filesystem.writeFile", SandboxID: w.sandbox, Path: "/tmp/f", Content: new(hersAlone)})
@@ -56,6 +56,8 @@ func (w world) request(action string) compute.Request {
 		Path: "/tmp/f", NewPath: "/tmp/g", Old: "alice", New: "bob", Content: new("new"), Port: 80, Status: []compute.Status{compute.StatusRunning},
 		Options: compute.RequestOptions{Name: "n", Timeout: 60_000}}
 	switch {
+	case action == "compute.undo":
+		req.UndoKey = "hers"
 	case strings.HasPrefix(action, "compute.snapshot."), strings.HasSuffix(action, ".rollback"):
 		req.ID = w.snapshot
 	case strings.HasPrefix(action, "compute.volume."):
@@ -71,7 +73,10 @@ func (w world) request(action string) compute.Request {
 }
 
 func (w world) query(action string) string {
-	req, _ := json.Marshal(w.request(action))
+	req, err := json.Marshal(w.request(action))
+	if err != nil {
+		panic(err)
+	}
 	return "?" + url.Values{"action": {action}, "request": {string(req)}}.Encode()
 }
 
@@ -177,7 +182,9 @@ func (f *far) status(ctx context.Context, method, action string, w world, accept
 	switch method {
 	case http.MethodPost:
 		query = ""
-		body, _ = json.Marshal(w.request(action))
+		var err error
+		body, err = json.Marshal(w.request(action))
+		require.NoError(f.t, err)
 	case http.MethodPut:
 		body = make([]byte, 1024)
 	}

@@ -87,10 +87,19 @@ func (x *exchange) undoable(ctx context.Context, do func() error) error {
 // undoing returns how to undo what was done; nil if it leaves nothing.
 func (x *exchange) undoing() func(context.Context) error {
 	c, resp := x.c, x.resp
+	switch x.req.Action { // what shows a thing does not get leave to delete it
+	case actionCreate, actionRun, "compute.sandbox.process.start", "compute.sandbox.terminal.create",
+		"compute.template.create", "compute.snapshot.create", "compute.volume.create":
+	default:
+		return nil
+	}
 	switch {
 	case x.req.Action == actionCreate:
 		id := resp.SandboxID
 		return func(ctx context.Context) error { return c.DestroySandbox(ctx, id) }
+	case resp.Terminal != nil:
+		sandbox, id := resp.SandboxID, resp.Terminal.TerminalID
+		return func(ctx context.Context) error { return killIn(ctx, c, sandbox, id) }
 	case resp.Process != nil:
 		sandbox, id := resp.SandboxID, resp.Process.ProcessID
 		return func(ctx context.Context) error { return killIn(ctx, c, sandbox, id) }

@@ -126,7 +126,7 @@ func (x *exchange) connect(ctx context.Context, output, input func(*socket) (boo
 	if err != nil {
 		return err
 	}
-	defer s.conn.CloseNow()
+	defer func() { _ = s.conn.CloseNow() }() // it was closed, or is lost
 	var wg sync.WaitGroup
 	errs := make(chan error, 2)
 	for _, side := range []func(*socket) (bool, error){output, input} {
