@@ -66,7 +66,13 @@ func TestHandlerConcurrency(t *testing.T) {
 
 // However many ask at once, no more than the limit come into being.
 func TestHandlerSandboxes(t *testing.T) {
-	f := newFar(t, limited(compute.HandlerLimits{Sandboxes: 3}), nil)
+	slow := compute.Intercept(stub.New(stub.Config{}), func(ctx context.Context, op compute.Op, next func(context.Context) error) error {
+		if op.Name == "create sandbox" {
+			time.Sleep(20 * time.Millisecond) // so that all would have counted before
+		}
+		return next(ctx)
+	})
+	f := newFarOver(t, slow, limited(compute.HandlerLimits{Sandboxes: 3}), nil)
 	statuses := make([]int, 8)
 	var wg sync.WaitGroup
 	for i := range statuses {

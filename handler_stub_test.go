@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -359,4 +360,85 @@ func TestHandlerArchives(t *testing.T) {
 	require.Equal(t, "hi", names["d/f"])
 	resp, status = f.answer(f.send(http.MethodGet, "?action=archive.get&path=/nope&sandboxId="+id, nil))
 	require.Equal(t, []any{http.StatusNotFound, "file_not_exist"}, []any{status, resp.Code})
+}
+
+// What is watched comes as events, until the client goes.
+func TestHandlerWatches(t *testing.T) {
+	protocols(t, func(t *testing.T, config func(*httptest.Server)) {
+		f := newFar(t, compute.HandlerOptions{}, config)
+		id := f.create()
+		files := f.events(compute.Request{Action: "compute.sandbox.filesystem.watch", SandboxID: id, Path: "/tmp"})
+		require.Equal(t, event{"ready", "1", "{}"}, files.next())
+		f.do(compute.Request{Action: "compute.sandbox.filesystem.writeFile", SandboxID: id, Path: "/tmp/new", Content: new("x")})
+		require.Equal(t, event{"file", "2", `{"type":"created","name":"/tmp/new"}`}, files.next())
+
+		states := f.events(compute.Request{Action: "compute.sandbox.events", SandboxID: id})
+		require.Contains(t, states.next().data, `"status":"running"`)
+		f.do(compute.Request{Action: "compute.sandbox.suspend", SandboxID: id})
+		for ev := states.next(); !strings.Contains(ev.data, `"status":"suspended"`); {
+			ev = states.next()
+		}
+		f.do(compute.Request{Action: "compute.sandbox.destroy", SandboxID: id})
+		for ev := states.next(); ev.name != "result"; {
+			ev = states.next()
+		}
+	})
+}
+
+// A template's log comes while it is built, and again from where one was.
+func TestHandlerTemplates(t *testing.T) {
+	f := newFar(t, compute.HandlerOptions{}, nil)
+	made := f.events(compute.Request{Action: "compute.template.create", Options: compute.RequestOptions{
+		Name: "n", Files: map[string]string{"/etc/x": "y"}, Setup: []string{"echo building", "cat /etc/x"}, Ports: []int{80}}})
+	var log string
+	ev := made.next()
+	for ; ev.name == "log"; ev = made.next() {
+		log += ev.data
+	}
+	require.Equal(t, "result", ev.name)
+	require.Contains(t, log, "building")
+	var resp compute.Response
+	require.NoError(t, json.Unmarshal([]byte(ev.data), &resp))
+	require.True(t, resp.Success, resp.Error)
+	logs := compute.Request{Action: "compute.template.logs", ID: resp.Template.ID}
+	whole := f.do(logs).Log
+	require.Contains(t, whole, "building")
+	logs.Offsets.Stdout = 5
+	require.Equal(t, whole[5:], f.do(logs).Log)
+}
+
+// A port is reached through a WebSocket, and each side can end its half.
+func TestHandlerDials(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	c := withSandbox{newHandlerFake(), dialer{&fakeSandbox{newHandlerFake()}, ours}}
+	f := newFarOver(t, c, compute.HandlerOptions{}, nil)
+	conn := f.dial(url.Values{"action": {"sandbox.dial"}, "sandboxId": {"s1"}, "port": {"80"}})
+	require.NoError(t, conn.Write(t.Context(), websocket.MessageBinary, []byte("ping")))
+	buf := make([]byte, 4)
+	_, err := io.ReadFull(theirs, buf)
+	require.NoError(t, err)
+	require.Equal(t, "ping", string(buf))
+	go func() { _, _ = theirs.Write([]byte("pong")); theirs.Close() }()
+	_, data, err := conn.Read(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "pong", string(data))
+	_, data, err = conn.Read(t.Context())
+	require.NoError(t, err)
+	require.JSONEq(t, `{"type":"eof"}`, string(data))
+	require.NoError(t, conn.Write(t.Context(), websocket.MessageText, []byte(`{"type":"eof"}`)))
+	_, _, err = conn.Read(t.Context())
+	require.Equal(t, websocket.StatusNormalClosure, websocket.CloseStatus(err))
+}
+
+type dialer struct {
+	compute.Sandbox
+	conn net.Conn
+}
+
+func (d dialer) DialContext(_ context.Context, network, address string) (net.Conn, error) {
+	if network != "tcp" || address != "127.0.0.1:80" {
+		return nil, compute.ErrInvalid
+	}
+	return d.conn, nil
 }

@@ -258,3 +258,28 @@ func TestTenantsReservedKey(t *testing.T) {
 	resp, status := f.as("nobody").ask(compute.Request{Action: "compute.sandbox.list"})
 	require.Equal(t, []any{http.StatusForbidden, "refused"}, []any{status, resp.Error})
 }
+
+// A provider that does not filter does not give tenants away.
+func TestTenantsWithoutFilter(t *testing.T) {
+	h := compute.NewHandler(newHandlerFake(), tenancy)
+	for action, want := range map[string]string{"sandbox": `"sandboxes":[]`, "snapshot": `"snapshots":[]`, "template": `"templates":[]`} {
+		require.Contains(t, post(h, `{"action":"compute.`+action+`.list"}`, "Authorization", "a").Body.String(), want)
+	}
+}
+
+// A key undoes what was created under it, once, and nothing that was only
+// looked at.
+func TestHandlerUndo(t *testing.T) {
+	f := newFar(t, compute.HandlerOptions{}, nil)
+	kept := f.create()
+	f.do(compute.Request{Action: "compute.sandbox.create", UndoKey: "a"})
+	f.do(compute.Request{Action: "compute.undo", UndoKey: "a"})
+	list := f.do(compute.Request{Action: "compute.sandbox.list"}).Sandboxes
+	require.Len(t, list, 1)
+	snapshot := f.do(compute.Request{Action: "compute.snapshot.create", SandboxID: kept}).Snapshot.ID
+	f.do(compute.Request{Action: "compute.snapshot.get", ID: snapshot, UndoKey: "b"})
+	f.do(compute.Request{Action: "compute.undo", UndoKey: "b"})
+	f.do(compute.Request{Action: "compute.snapshot.get", ID: snapshot})
+	_, status := f.ask(compute.Request{Action: "compute.sandbox.create", UndoKey: "a"})
+	require.Equal(t, http.StatusConflict, status)
+}
