@@ -20,7 +20,8 @@ const (
 
 // compatible changes resp to what the era's clients know. What HTTP says, and
 // who may do what, stays as it is: they had neither.
-func (c Compat) compatible(req *Request, resp *Response) {
+func (c Compat) compatible(x *exchange) {
+	req, resp := x.req, x.resp
 	if c == CompatNone || resp.Success {
 		return
 	}
@@ -32,9 +33,14 @@ func (c Compat) compatible(req *Request, resp *Response) {
 	if req.Action == "" && resp.Status == http.StatusBadRequest { // the body could not be read
 		return
 	}
-	resp.Status = http.StatusInternalServerError
-	if c == CompatD {
-		resp.Status = http.StatusOK
+	switch {
+	case c == CompatE:
+		resp.Status = http.StatusInternalServerError
+	case x.raw == nil:
+		resp.Status, resp.Error = http.StatusOK, textD(req, resp.Error)
+	case strings.HasSuffix(resp.Error, "Id is required for this action"):
+		resp.Error = "sandboxId and terminalId are required for terminal streaming"
+	default: // GET had statuses
 		resp.Error = textD(req, resp.Error)
 	}
 }

@@ -260,7 +260,7 @@ func (h *handler) reply(w http.ResponseWriter, r *http.Request, x *exchange) {
 func (h *handler) encode(ctx context.Context, x *exchange) []byte {
 	resp := x.resp
 	h.log(ctx, resp)
-	h.opts.Compat.compatible(x.req, resp)
+	h.opts.Compat.compatible(x)
 	body, err := json.Marshal(resp)
 	if err != nil { // a time beyond the year 9999 from a provider, say
 		*resp = Response{Provider: resp.Provider, SandboxID: resp.SandboxID, Code: "internal",

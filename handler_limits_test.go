@@ -226,6 +226,25 @@ func TestHandlerCompat(t *testing.T) {
 	}
 }
 
+// Streams of era D had statuses of their own.
+func TestHandlerCompatStream(t *testing.T) {
+	h := compute.NewHandler(newHandlerFake(), compute.HandlerOptions{Authorize: compute.AllowAll, Compat: compute.CompatD})
+	for query, want := range map[string]struct {
+		status int
+		text   string
+	}{
+		"?action=other":                                     {400, "GET requests only supported for terminal.stream action"},
+		"?action=terminal.stream&sandboxId=s1":              {400, "sandboxId and terminalId are required for terminal streaming"},
+		"?action=terminal.stream&terminalId=1":              {400, "sandboxId and terminalId are required for terminal streaming"},
+		"?action=terminal.stream&sandboxId=s2&terminalId=1": {404, "Sandbox with ID s2 not found"},
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/"+query, nil))
+		require.Equal(t, want.status, w.Code, query)
+		require.Contains(t, w.Body.String(), want.text)
+	}
+}
+
 func TestHandlerRunCode(t *testing.T) {
 	f := newHandlerFake()
 	var ran *compute.Command

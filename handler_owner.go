@@ -153,6 +153,25 @@ func (x *exchange) findTemplate(ctx context.Context, idOrName string) (*Template
 	return nil, &Error{Op: "get template", ID: idOrName, Kind: ErrNotFound}
 }
 
+// sharedTemplate finds a template that is no tenant's. Any of them might give
+// the same name to one of their own.
+func (x *exchange) sharedTemplate(ctx context.Context, idOrName string) (*Template, error) {
+	shared := func(t *Template) bool { _, owned := t.Metadata[ownerKey]; return !owned }
+	t, err := x.c.GetTemplate(ctx, idOrName)
+	if err != nil || shared(t) {
+		return t, err
+	}
+	for t, err := range x.c.ListTemplates(ctx, &ListTemplatesOptions{Name: idOrName}) {
+		if err != nil {
+			return nil, err
+		}
+		if t.Status == TemplateReady && t.Name == idOrName && shared(t) {
+			return t, nil
+		}
+	}
+	return nil, &Error{Op: "get template", ID: idOrName, Kind: ErrNotFound}
+}
+
 func (x *exchange) getSnapshot(ctx context.Context, id string) (*Snapshot, error) {
 	get := func() (*Snapshot, error) { return x.c.GetSnapshot(ctx, id) }
 	return lookUp(x, "get snapshot", id, get, func(s *Snapshot) (map[string]string, error) {
@@ -205,8 +224,12 @@ func (x *exchange) ownSources(ctx context.Context, o *CreateSandboxOptions) erro
 	if x.owner == "" {
 		return nil
 	}
-	if o.Template != "" && !slices.Contains(x.opts.Allow.Templates, o.Template) {
-		t, err := x.getTemplate(ctx, o.Template)
+	if o.Template != "" {
+		get := x.getTemplate
+		if slices.Contains(x.opts.Allow.Templates, o.Template) {
+			get = x.sharedTemplate
+		}
+		t, err := get(ctx, o.Template)
 		if err != nil {
 			x.missing = "Template " + o.Template
 			return err

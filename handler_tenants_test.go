@@ -283,3 +283,18 @@ func TestHandlerUndo(t *testing.T) {
 	_, status := f.ask(compute.Request{Action: "compute.sandbox.create", UndoKey: "a"})
 	require.Equal(t, http.StatusConflict, status)
 }
+
+// A shared template is the application's, whatever tenants call theirs.
+func TestTenantsSharedTemplates(t *testing.T) {
+	c := stub.New(stub.Config{})
+	_, err := c.CreateTemplate(t.Context(), &compute.CreateTemplateOptions{Name: "base", Files: map[string]string{"/etc/from": "application"}})
+	require.NoError(t, err)
+	opts := tenancy
+	opts.Allow.Templates = []string{"base"}
+	f := newFarOver(t, c, opts, nil)
+	f.as("alice").do(compute.Request{Action: "compute.template.create",
+		Options: compute.RequestOptions{Name: "base", Files: map[string]string{"/etc/from": "alice"}}})
+	id := f.as("bob").do(compute.Request{Action: "compute.sandbox.create", Options: compute.RequestOptions{TemplateID: "base"}}).SandboxID
+	got := f.as("bob").do(compute.Request{Action: "compute.sandbox.filesystem.readFile", SandboxID: id, Path: "/etc/from"})
+	require.Equal(t, "application", *got.FileContent)
+}
