@@ -111,10 +111,10 @@ type ProviderOptions interface {
 // Resources sizes a sandbox. Zero fields are the provider's choice; a provider
 // rounds up to the next size it has, never down.
 type Resources struct {
-	CPUs      float64 `validate:"min=0"` // processors; 0.5 is half of one
-	MemoryMiB int     `validate:"min=0"`
-	DiskMiB   int     `validate:"min=0"`
-	GPU       string  `validate:"max=128,text"` // type and number, such as "A100:2"
+	CPUs      float64 `json:"cpus,omitempty" validate:"min=0"` // processors; 0.5 is half of one
+	MemoryMiB int     `json:"memoryMiB,omitempty" validate:"min=0"`
+	DiskMiB   int     `json:"diskMiB,omitempty" validate:"min=0"`
+	GPU       string  `json:"gpu,omitempty" validate:"max=128,text"` // type and number, such as "A100:2"
 }
 
 // NetworkPolicy restricts the traffic that leaves a sandbox.
@@ -122,23 +122,23 @@ type NetworkPolicy struct {
 	// Allow lists what may be reached: host names ("example.com",
 	// "*.example.com"), addresses and CIDR blocks, each with an optional
 	// ":port". Empty allows nothing; "*" allows everything.
-	Allow []string `validate:"dive,required,max=512,text"`
+	Allow []string `json:"allow" validate:"dive,required,max=512,text"`
 }
 
 // Mount attaches a volume to a sandbox.
 type Mount struct {
-	Volume   string `validate:"required,max=1024,text"` // ID of a Volume
-	Path     string `validate:"required,startswith=/,text"`
-	ReadOnly bool
+	Volume   string `json:"volume" validate:"required,max=1024,text"` // ID of a Volume
+	Path     string `json:"path" validate:"required,startswith=/,text"`
+	ReadOnly bool   `json:"readOnly,omitempty"`
 }
 
 // CodeMount is a git repository to be checked out in a sandbox.
 type CodeMount struct {
-	URL     string `validate:"required,max=4096,text"` // as git clone takes it, without credentials
-	Ref     string `validate:"max=1024,text"`          // branch, tag or commit; empty is the default branch
-	Path    string `validate:"max=4096,text"`          // where to; empty is the provider's choice
-	Token   string `validate:"max=4096,text"`          // access token; never stored or printed
-	Install string // shell command run in the checkout
+	URL     string `json:"url" validate:"required,max=4096,text"`    // as git clone takes it, without credentials
+	Ref     string `json:"ref,omitempty" validate:"max=1024,text"`   // branch, tag or commit; empty is the default branch
+	Path    string `json:"path,omitempty" validate:"max=4096,text"`  // where to; empty is the provider's choice
+	Token   string `json:"token,omitempty" validate:"max=4096,text"` // access token; never stored or printed
+	Install string `json:"install,omitempty"`                        // shell command run in the checkout
 }
 
 // ListSandboxesOptions narrows a listing. Nil lists everything.

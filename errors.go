@@ -128,6 +128,7 @@ var statuses = []struct {
 	{fs.ErrExist, http.StatusConflict, "file_exist"},
 	{fs.ErrPermission, http.StatusForbidden, "file_permission"},
 	{fs.ErrInvalid, http.StatusBadRequest, "file_invalid"},
+	{ErrTruncated, http.StatusInsufficientStorage, "truncated"},
 }
 
 const statusClientGone = 499 // no name in package http

@@ -2,13 +2,11 @@ package compute
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
 	"strings"
-	"syscall"
 )
 
 func readFile(ctx context.Context, x *exchange, sb Sandbox) error {
@@ -48,25 +46,16 @@ func tooBig(name string) error {
 	return &fs.PathError{Op: "read", Path: name, Err: unsupported(fmt.Sprintf("read more than %d bytes at once", MaxCapture))}
 }
 
-// isFileMistake reports whether a name was used for what it is not. Package
-// io/fs has no words for that.
-func isFileMistake(err error) bool {
-	if _, ok := errors.AsType[*fs.PathError](err); !ok {
-		return false
-	}
-	return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EINVAL)
-}
-
 func writeFile(ctx context.Context, x *exchange, sb Sandbox) error {
 	data := x.req.ContentBase64
 	if x.req.Content != nil {
 		data = []byte(*x.req.Content)
 	}
-	return sb.Filesystem().WriteFile(ctx, x.req.Path, data, 0o644)
+	return sb.Filesystem().WriteFile(ctx, x.req.Path, data, x.req.Mode.or(0o644))
 }
 
 func makeDir(ctx context.Context, x *exchange, sb Sandbox) error {
-	return sb.Filesystem().MkdirAll(ctx, x.req.Path, 0o755)
+	return sb.Filesystem().MkdirAll(ctx, x.req.Path, x.req.Mode.or(0o755))
 }
 
 func removeFile(ctx context.Context, x *exchange, sb Sandbox) error {
@@ -88,16 +77,39 @@ func readDir(ctx context.Context, x *exchange, sb Sandbox) error {
 	}
 	x.resp.Files = make([]ResponseFile, len(infos))
 	for i, info := range infos {
-		x.resp.Files[i] = responseFile(x.req.Path, info)
+		x.resp.Files[i] = responseFile(path.Join(x.req.Path, info.Name()), info)
 	}
 	return nil
 }
 
-func responseFile(dir string, info fs.FileInfo) ResponseFile {
-	f := ResponseFile{Name: info.Name(), Path: path.Join(dir, info.Name()), Size: info.Size(),
-		IsDirectory: info.IsDir(), Type: "file", LastModified: info.ModTime(), Modified: info.ModTime()}
-	if f.IsDirectory {
-		f.Type = "directory"
+func statFile(ctx context.Context, x *exchange, sb Sandbox) error {
+	info, err := sb.Filesystem().Stat(ctx, x.req.Path)
+	if err != nil {
+		return err
 	}
-	return f
+	x.resp.File = new(responseFile(x.req.Path, info))
+	return nil
+}
+
+func renameFile(ctx context.Context, x *exchange, sb Sandbox) error {
+	return Rename(ctx, sb.Filesystem(), x.req.Path, x.req.NewPath)
+}
+
+func replaceInFile(ctx context.Context, x *exchange, sb Sandbox) error {
+	return Replace(ctx, sb.Filesystem(), x.req.Path, x.req.Old, x.req.New)
+}
+
+// watchFiles says "ready" once the watch is on.
+func watchFiles(ctx context.Context, x *exchange, sb Sandbox) error {
+	if x.events == nil {
+		return errWantsEvents
+	}
+	events, err := WatchFiles(ctx, sb.Filesystem(), x.req.Path)
+	if err != nil {
+		return err
+	}
+	if err := x.events.numbered("ready", struct{}{}); err != nil {
+		return err
+	}
+	return sendAll(x, "file", events)
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"math"
 	"mime"
 	"net/http"
@@ -16,107 +15,136 @@ import (
 	"unicode/utf8"
 )
 
-// HandlerOptions configures [NewHandler].
-type HandlerOptions struct {
-	// Authorize decides about every request, after decoding and before
-	// anything is done; it may change the request. An error refuses it: the
-	// client gets the error's [StatusCode], or 403 if it has none, and not its
-	// text. There is no default: running code for strangers has to be asked
-	// for, with [AllowAll].
-	Authorize func(r *http.Request, req *Request) error
-
-	// CrossOrigin says which browsers may call; nil is those that are on a
-	// page of the same origin.
-	CrossOrigin *http.CrossOriginProtection
-
-	// MaxBody bounds the request's body in bytes; zero is 1 MiB.
-	MaxBody int64
-
-	// BodyTimeout bounds how long the body may take to arrive; zero is 30 s.
-	BodyTimeout time.Duration
-
-	// Logger receives what clients are not told: [Response.Err] of outages
-	// and internal errors, panics with their stack among them. Nil discards.
-	Logger *slog.Logger
-}
-
-// AllowAll is for handlers that stand behind someone else's authorization.
-func AllowAll(*http.Request, *Request) error { return nil }
-
 // NewHandler serves c to web clients: POST a [Request], get a [Response].
 //
-// To clients that accept text/event-stream, runCommand answers with events: any
-// number of "stdout" and "stderr", each with {"text": ...} or, where that would
-// not be UTF-8, {"base64": ...}; then one "result" with the Response. Characters
-// are not split between events, and a comment every 15 s keeps the connection.
-// What fails before any of it is answered without events, with its status.
+// To clients that accept text/event-stream every action answers with events:
+// what there is of "stdout", "stderr" and "log", each with {"text": ...} or,
+// where that would not be UTF-8, {"base64": ...}; of "event", "file" and
+// "ready"; then one "result" with the Response. Characters are not split between
+// events, and a comment every 15 s keeps the connection. The ID of an event of
+// output says how many bytes the client then has; process.output and
+// template.logs go on behind the Last-Event-ID that they are given. What fails
+// before any event is answered without, with its status.
+//
+// GET and PUT, with the request's fields in the query, are for what is not JSON:
+// filesystem.download and .upload, archive.get and .put, process.stdin,
+// template.create with a build context, terminal.stream, and over WebSocket
+// terminal.connect and sandbox.dial.
 //
 // When a client goes away, what it asked for is cancelled: its command is
-// killed. NewHandler panics without an Authorize function.
+// killed. Background processes live on. NewHandler panics without an Authorize
+// function.
 func NewHandler(c Compute, opts HandlerOptions) http.Handler {
 	if opts.Authorize == nil {
 		panic("compute: NewHandler without HandlerOptions.Authorize")
 	}
-	if opts.MaxBody == 0 {
-		opts.MaxBody = 1 << 20
-	}
-	if opts.BodyTimeout == 0 {
-		opts.BodyTimeout = 30 * time.Second
-	}
-	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
-	}
-	h := &handler{c, opts}
-	if h.opts.CrossOrigin == nil { // browsers bring cookies along
-		h.opts.CrossOrigin = http.NewCrossOriginProtection()
-		h.opts.CrossOrigin.SetDenyHandler(http.HandlerFunc(h.denyOrigin))
-	}
-	return h.opts.CrossOrigin.Handler(h)
+	return &handler{c: c, opts: opts.withDefaults(), tenants: newTenants(opts.Limits), viewers: viewers{of: map[string]int{}}}
 }
 
 type handler struct {
-	c    Compute
-	opts HandlerOptions
-}
-
-func (h *handler) denyOrigin(w http.ResponseWriter, r *http.Request) {
-	h.refuse(w, r, nil, &requestError{status: http.StatusForbidden, code: "forbidden", msg: "cross-origin request"})
+	c       Compute
+	opts    HandlerOptions
+	tenants *tenants
+	viewers viewers
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		h.refuse(w, r, nil, &requestError{status: http.StatusMethodNotAllowed, code: "method_not_allowed",
-			msg: "Only POST requests are supported"})
-		return
+	x := &exchange{c: h.c, req: &Request{}, opts: &h.opts, tenants: h.tenants}
+	if h.opts.Audit != nil {
+		defer h.audit(r, x, time.Now())
 	}
-	req, err := h.decode(w, r)
+	serve, err := h.admit(w, r, x)
+	if err == nil {
+		var done func()
+		if done, err = h.tenants.enter(x.owner); err == nil {
+			defer done()
+			serve(w, r, x)
+			return
+		}
+	}
+	x.begin()
+	x.fail(err)
+	h.reply(w, r, x)
+}
+
+func (h *handler) audit(r *http.Request, x *exchange, begun time.Time) {
+	rec := AuditRecord{Time: begun, Duration: time.Since(begun), Owner: x.owner, Action: x.req.Action,
+		SandboxID: x.req.SandboxID, Remote: r.RemoteAddr}
+	if resp := x.resp; resp != nil {
+		rec.SandboxID, rec.Status, rec.Code, rec.Err = resp.SandboxID, resp.Status, resp.Code, resp.Err
+	}
+	h.opts.Audit(context.WithoutCancel(r.Context()), rec)
+}
+
+// serveFunc answers a request that may be carried out.
+type serveFunc func(w http.ResponseWriter, r *http.Request, x *exchange)
+
+// admit decodes the request and decides whether it may be carried out.
+func (h *handler) admit(w http.ResponseWriter, r *http.Request, x *exchange) (serveFunc, error) {
+	if err := h.checkOrigin(r); err != nil {
+		return nil, err
+	}
+	serve := h.serveJSON
+	var err error
+	switch r.Method {
+	case http.MethodPost:
+		err = h.decode(w, r, x)
+	case http.MethodGet, http.MethodHead, http.MethodPut:
+		serve, err = h.decodeQuery(r, x)
+	default:
+		err = &requestError{status: http.StatusMethodNotAllowed, code: "method_not_allowed", msg: "Only POST requests are supported"}
+	}
 	if err != nil {
-		h.refuse(w, r, nil, err)
+		return nil, err
+	}
+	if err := h.authorize(r, x); err != nil {
+		return nil, err
+	}
+	return serve, h.opts.Allow.permits(x.req)
+}
+
+// checkOrigin holds for GET as well, which may open connections.
+func (h *handler) checkOrigin(r *http.Request) error {
+	if r.Method != http.MethodPost {
+		r = r.WithContext(r.Context())
+		r.Method = http.MethodPost
+	}
+	if h.opts.CrossOrigin.Check(r) != nil {
+		return &requestError{status: http.StatusForbidden, code: "forbidden", msg: "cross-origin request"}
+	}
+	return nil
+}
+
+func (h *handler) serveJSON(w http.ResponseWriter, r *http.Request, x *exchange) {
+	timeout, events := h.opts.Timeout, acceptsEvents(r)
+	if events {
+		timeout = h.opts.StreamTimeout
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	defer cancel()
+	if events {
+		h.stream(w, r.WithContext(ctx), x)
 		return
 	}
-	if err := h.authorize(r, req); err != nil {
-		h.refuse(w, r, req, err)
-		return
-	}
-	if req.Action == actionRun && acceptsEvents(r) {
-		h.stream(w, r, req)
-		return
-	}
-	h.reply(w, r, HandleRequest(r.Context(), h.c, req))
+	x.run(ctx)
+	h.reply(w, r, x)
 }
 
 // decode reads the body to its end, which is also what lets the server notice
 // that a client has gone.
-func (h *handler) decode(w http.ResponseWriter, r *http.Request) (*Request, error) {
+func (h *handler) decode(w http.ResponseWriter, r *http.Request, x *exchange) error {
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(h.opts.BodyTimeout)) // if w can
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.opts.MaxBody))
 	if err != nil {
-		return nil, bodyError(err) // the deadline stays: the rest of the body is not waited for
+		return bodyError(err) // the deadline stays: the rest of the body is not waited for
 	}
 	_ = rc.SetReadDeadline(time.Time{}) // else it would end the request's context
-	return parseRequest(body)
+	req, err := parseRequest(body)
+	if err == nil {
+		x.req = req
+	}
+	return err
 }
 
 func bodyError(err error) error {
@@ -151,22 +179,34 @@ func parseRequest(body []byte) (*Request, error) {
 	return req, nil
 }
 
-// authorize asks the application. What it does not find is answered in the
-// words for a sandbox that does not exist, so that nobody can tell them apart.
-func (h *handler) authorize(r *http.Request, req *Request) error {
-	err := protect(func() error { return h.opts.Authorize(r, req) })
-	if err == nil {
-		return nil
-	}
-	if _, ok := errors.AsType[*panicError](err); ok {
+// authorize asks the application who may do what.
+func (h *handler) authorize(r *http.Request, x *exchange) error {
+	err := protect(func() (err error) {
+		if err = h.opts.Authorize(r, x.req); err != nil || h.opts.Owner == nil {
+			return err
+		}
+		x.owner, err = h.opts.Owner(r, x.req)
+		if err == nil && (x.owner == "" || hasNUL(x.owner)) {
+			err = errors.New("no owner")
+		}
+		return err
+	})
+	return x.refusal(err)
+}
+
+// refusal is what the client learns of the application's decision. What it does
+// not find is answered in the words for a sandbox that does not exist, so that
+// nobody can tell them apart.
+func (x *exchange) refusal(err error) error {
+	if _, ok := errors.AsType[*panicError](err); ok || err == nil {
 		return err
 	}
 	refusal := &requestError{StatusCode(err), statusWord(err), "refused", err}
 	switch {
 	case refusal.status == http.StatusInternalServerError:
 		refusal.status, refusal.code = http.StatusForbidden, "forbidden"
-	case errors.Is(err, ErrNotFound) && req.subject() != "":
-		refusal.msg = req.subject() + " not found"
+	case errors.Is(err, ErrNotFound) && x.req.subject() != "":
+		refusal.msg = x.req.subject() + " not found"
 	}
 	return refusal
 }
@@ -183,26 +223,22 @@ func acceptsEvents(r *http.Request) bool {
 	return false
 }
 
-// refuse answers a request that is not carried out.
-func (h *handler) refuse(w http.ResponseWriter, r *http.Request, req *Request, err error) {
-	x := &exchange{c: h.c, req: req}
-	x.begin()
-	x.fail(err)
-	h.reply(w, r, x.resp)
-}
-
 // writeTimeout bounds how long a client may take to accept an answer or an
 // event.
 const writeTimeout = time.Minute
 
-func (h *handler) reply(w http.ResponseWriter, r *http.Request, resp *Response) {
-	body := h.encode(r.Context(), resp)
+func (h *handler) reply(w http.ResponseWriter, r *http.Request, x *exchange) {
+	resp := x.resp
+	body := h.encode(r.Context(), x)
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	setRetryAfter(header, resp)
+	if resp.Status == http.StatusMethodNotAllowed {
+		header.Set("Allow", http.MethodPost) // whatever else the URL's action may do
+	}
 	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // the server's own may be over
 	w.WriteHeader(resp.Status)
@@ -212,14 +248,17 @@ func (h *handler) reply(w http.ResponseWriter, r *http.Request, resp *Response) 
 }
 
 // encode logs what the client is not told and returns what it is.
-func (h *handler) encode(ctx context.Context, resp *Response) []byte {
+func (h *handler) encode(ctx context.Context, x *exchange) []byte {
+	resp := x.resp
+	h.log(ctx, resp)
+	h.opts.Compat.compatible(x.req, resp)
 	body, err := json.Marshal(resp)
 	if err != nil { // a time beyond the year 9999 from a provider, say
 		*resp = Response{Provider: resp.Provider, SandboxID: resp.SandboxID, Code: "internal",
 			Error: failed, Status: http.StatusInternalServerError, Err: errors.Join(resp.Err, err)}
+		h.log(ctx, resp)
 		body, _ = json.Marshal(resp) //nolint:errchkjson // strings only
 	}
-	h.log(ctx, resp)
 	return body
 }
 

@@ -108,7 +108,7 @@ func TestHandlerRefuses(t *testing.T) {
 		{"no such sandbox", good(`{"action":"compute.sandbox.getInfo","sandboxId":"s2"}`), 404, "not_found", "Sandbox s2 not found"},
 		{"no such template", good(`{"action":"compute.template.get","id":"t2"}`), 404, "not_found", "Template t2 not found"},
 		{"cannot sleep", good(`{"action":"compute.sandbox.suspend","sandboxId":"s1"}`), 501, "unsupported", "compute: suspend: unsupported operation"},
-		{"background", good(`{"action":"compute.sandbox.runCommand","sandboxId":"s1","command":"x","commandOptions":{"background":true}}`), 501, "unsupported", "compute: run a command in the background: unsupported operation"},
+		{"background", good(`{"action":"compute.sandbox.runCommand","sandboxId":"s1","command":"x","commandOptions":{"background":true}}`), 501, "unsupported", "compute: start command: unsupported operation"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			conn, err := net.Dial("tcp", srv.Listener.Addr().String())

@@ -3,19 +3,19 @@ package compute
 import (
 	"context"
 	"errors"
-	"unicode/utf8"
 )
 
 func createSandbox(ctx context.Context, x *exchange) error {
-	lifetime, err := x.req.timeout()
+	o, err := x.createOptions(ctx)
 	if err != nil {
 		return err
 	}
-	o := x.req.Options
-	sb, err := x.c.CreateSandbox(ctx, &CreateSandboxOptions{
-		Name: o.Name, Template: o.TemplateID, Snapshot: o.SnapshotID, Image: o.Image,
-		Env: o.Envs, Metadata: o.Metadata, Lifetime: lifetime,
-	})
+	release, err := x.reserve(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	sb, err := x.c.CreateSandbox(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -28,9 +28,29 @@ func createSandbox(ctx context.Context, x *exchange) error {
 	return errors.Join(ctx.Err(), sb.Destroy(cleanup))
 }
 
+// createOptions are the options of the request's sandbox, all of which the
+// tenant may use.
+func (x *exchange) createOptions(ctx context.Context) (*CreateSandboxOptions, error) {
+	lifetime, err := x.lifetime()
+	if err != nil {
+		return nil, err
+	}
+	idle, err := milliseconds("options.idleTimeoutMs", x.req.Options.IdleTimeoutMS)
+	if err != nil {
+		return nil, err
+	}
+	o := x.req.Options
+	opts := &CreateSandboxOptions{
+		Name: o.Name, Template: o.TemplateID, Snapshot: o.SnapshotID, Image: o.Image,
+		Env: o.Envs, Metadata: x.mark(o.Metadata), User: o.User, Lifetime: lifetime, IdleTimeout: idle,
+		Resources: o.Resources, Ports: o.Ports, Network: o.Network, Mounts: o.Mounts, Code: o.Code,
+	}
+	return opts, x.ownSources(ctx, opts)
+}
+
 func listSandboxes(ctx context.Context, x *exchange) error {
-	o := &ListSandboxesOptions{Metadata: x.req.Options.Metadata, Limit: x.req.Options.Limit}
-	infos, err := Collect(x.c.ListSandboxes(ctx, o), o.Limit)
+	o := &ListSandboxesOptions{Status: x.req.Status, Metadata: x.mark(x.req.Options.Metadata), Limit: x.req.Options.Limit}
+	infos, err := Collect(owned(x, x.c.ListSandboxes(ctx, o), sandboxMetadata), o.Limit)
 	if err != nil {
 		return err
 	}
@@ -41,16 +61,16 @@ func listSandboxes(ctx context.Context, x *exchange) error {
 	return nil
 }
 
-func responseSandbox(info *SandboxInfo) ResponseSandbox {
-	s := ResponseSandbox{SandboxInfo: info, SandboxID: info.ID}
-	if !info.Expires.IsZero() {
-		s.Timeout = info.Expires.Sub(info.Created).Milliseconds()
-	}
-	return s
-}
-
+// destroySandbox does not tell what is gone from what is another's.
 func destroySandbox(ctx context.Context, x *exchange) error {
-	x.resp.SandboxID = x.req.SandboxID
+	if x.owner != "" {
+		switch _, err := x.getSandbox(ctx, x.req.SandboxID); {
+		case errors.Is(err, ErrNotFound):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
 	return x.c.DestroySandbox(ctx, x.req.SandboxID)
 }
 
@@ -59,52 +79,8 @@ func sandboxInfo(ctx context.Context, x *exchange, sb Sandbox) error {
 	if err != nil {
 		return err
 	}
-	x.resp.Info = new(responseSandbox(info))
+	x.resp.Info = new(responseSandbox(x.unmarkInfo(info)))
 	return nil
-}
-
-func runCommand(ctx context.Context, x *exchange, sb Sandbox) error {
-	if x.req.CommandOptions.Background {
-		return unsupported("run a command in the background")
-	}
-	limit, err := x.req.timeout()
-	if err != nil {
-		return err
-	}
-	if limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
-	}
-	res, err := sb.RunCommand(ctx, x.command())
-	if res != nil { // perhaps beside an error: the output so far
-		x.resp.Result = responseResult(res)
-	}
-	return err
-}
-
-func (x *exchange) command() *Command {
-	cmd := Shell(x.req.Command)
-	if len(x.req.Args) > 0 {
-		cmd = Exec(x.req.Command, x.req.Args...)
-	}
-	cmd.Dir, cmd.Env = x.req.Cwd, x.req.Env
-	cmd.Stdout, cmd.Stderr = x.stdout, x.stderr
-	return cmd
-}
-
-func responseResult(res *Result) *ResponseResult {
-	ms := res.Duration.Milliseconds()
-	return &ResponseResult{Result: res, DurationMS: ms, ExecutionTime: ms,
-		StdoutBase64: unlessText(res.Stdout), StderrBase64: unlessText(res.Stderr)}
-}
-
-// unlessText returns s if JSON's strings, which are Unicode, cannot hold it.
-func unlessText(s string) []byte {
-	if utf8.ValidString(s) {
-		return nil
-	}
-	return []byte(s)
 }
 
 func sandboxURL(ctx context.Context, x *exchange, sb Sandbox) (err error) {
@@ -116,9 +92,73 @@ func suspendSandbox(ctx context.Context, _ *exchange, sb Sandbox) error { return
 func resumeSandbox(ctx context.Context, _ *exchange, sb Sandbox) error  { return Resume(ctx, sb) }
 
 func extendSandbox(ctx context.Context, x *exchange, sb Sandbox) error {
-	d, err := x.req.timeout()
+	d, err := x.lifetime()
 	if err != nil {
 		return err
 	}
 	return Extend(ctx, sb, d)
+}
+
+func updateMetadata(ctx context.Context, x *exchange, sb Sandbox) error {
+	return UpdateMetadata(ctx, sb, x.mark(x.req.Options.Metadata))
+}
+
+func waitForStatus(ctx context.Context, x *exchange, sb Sandbox) error {
+	ctx, cancel, err := x.limited(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	info, err := WaitForStatus(ctx, sb, x.req.Status...)
+	if info != nil { // perhaps beside an error
+		x.resp.Info = new(responseSandbox(x.unmarkInfo(info)))
+	}
+	return err
+}
+
+func sandboxUsage(ctx context.Context, x *exchange, sb Sandbox) error {
+	u, err := GetUsage(ctx, sb)
+	if err != nil {
+		return err
+	}
+	x.resp.Usage = &ResponseUsage{CPUMS: u.CPU.Seconds() * 1000, MemoryBytes: u.MemoryBytes,
+		DiskBytes: u.DiskBytes, Processes: u.Processes, UptimeMS: u.Uptime.Seconds() * 1000}
+	return nil
+}
+
+func sandboxEvents(ctx context.Context, x *exchange, sb Sandbox) error {
+	return sendAll(x, "event", Events(ctx, sb))
+}
+
+// rollbackSandbox names the snapshot in the field ID.
+func rollbackSandbox(ctx context.Context, x *exchange, sb Sandbox) error {
+	if _, err := x.getSnapshot(ctx, x.req.ID); err != nil && x.owner != "" {
+		x.missing = "Snapshot " + x.req.ID
+		return err
+	}
+	return Rollback(ctx, sb, x.req.ID)
+}
+
+// capabilities says what the provider can do, and a sandbox, and a process.
+func capabilities(ctx context.Context, x *exchange) error {
+	caps := &ResponseCapabilities{Compute: append([]string{}, Abilities(x.c)...)}
+	x.resp.Capabilities = caps
+	if x.req.SandboxID == "" {
+		return nil
+	}
+	sb, err := x.getSandbox(ctx, x.req.SandboxID)
+	if err != nil {
+		return err
+	}
+	x.found = true
+	caps.Sandbox, caps.Filesystem = Abilities(sb), Abilities(sb.Filesystem())
+	if x.req.ProcessID == "" {
+		return nil
+	}
+	p, err := GetProcess(ctx, sb, x.req.ProcessID)
+	if err != nil {
+		return err
+	}
+	caps.Process = Abilities(p)
+	return nil
 }

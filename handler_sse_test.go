@@ -55,14 +55,14 @@ func TestStream(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.Code)
 	require.Equal(t, "text/event-stream", w.Header().Get("Content-Type"))
 	require.Equal(t, strings.Join([]string{
-		"event: stdout\ndata: {\"text\":\"one\\n\"}",
-		"event: stdout\ndata: {\"text\":\"caf\"}",
-		"event: stdout\ndata: {\"text\":\"é \"}",
-		"event: stdout\ndata: {\"text\":\"😀\\n\"}",
-		"event: stdout\ndata: {\"base64\":\"/wo=\"}",
-		"event: stdout\ndata: {\"text\":\"cut \"}",
-		"event: stderr\ndata: {\"text\":\"data: \\n\\nevent: result\\n\"}",
-		"event: stdout\ndata: {\"base64\":\"4oI=\"}",
+		"event: stdout\nid: 4-0\ndata: {\"text\":\"one\\n\"}",
+		"event: stdout\nid: 7-0\ndata: {\"text\":\"caf\"}",
+		"event: stdout\nid: 10-0\ndata: {\"text\":\"é \"}",
+		"event: stdout\nid: 15-0\ndata: {\"text\":\"😀\\n\"}",
+		"event: stdout\nid: 17-0\ndata: {\"base64\":\"/wo=\"}",
+		"event: stdout\nid: 21-0\ndata: {\"text\":\"cut \"}",
+		"event: stderr\nid: 21-22\ndata: {\"text\":\"data: \\n\\nevent: result\\n\"}",
+		"event: stdout\nid: 23-22\ndata: {\"base64\":\"4oI=\"}",
 		`event: result` + "\n" + `data: {"success":true,"provider":"shouter","sandboxId":"s1","result":{"stdout":"","stderr":"","exitCode":1,"durationMs":0,"executionTime":0}}` + "\n\n",
 	}, "\n\n"), w.Body.String())
 }
@@ -163,7 +163,8 @@ func FuzzStreamBytes(f *testing.F) {
 	f.Add([]byte("\xed\xa0\x80\n\r\u2028\x00"), uint8(1))
 	f.Fuzz(func(t *testing.T, data []byte, step uint8) {
 		w := httptest.NewRecorder()
-		o := &outputEvents{s: &eventStream{w: w, rc: http.NewResponseController(w)}, name: "stdout"}
+		stream := &eventStream{w: w, rc: http.NewResponseController(w)}
+		o := &outputEvents{s: stream, name: "stdout", sent: &stream.sent.Stdout}
 		for rest := data; len(rest) > 0; {
 			n := min(len(rest), int(step%7)+1)
 			_, err := o.Write(rest[:n])

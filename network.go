@@ -27,9 +27,9 @@ func Dial(ctx context.Context, sb Sandbox, network, address string) (conn net.Co
 
 // Endpoint is a URL together with the headers that requests to it need.
 type Endpoint struct {
-	URL     string
-	Header  http.Header // may hold credentials
-	Expires time.Time   // zero if never
+	URL     string      `json:"url"`
+	Header  http.Header `json:"header,omitempty"`   // may hold credentials
+	Expires time.Time   `json:"expiresAt,omitzero"` // zero if never
 }
 
 // Endpointer is implemented by sandboxes whose URLs want credentials.
@@ -109,10 +109,10 @@ func CloseURL(ctx context.Context, sb Sandbox, port int) error {
 
 // SSHAccess says how to reach a sandbox with any SSH client.
 type SSHAccess struct {
-	Address    string // host:port
-	User       string
-	PrivateKey []byte // PEM
-	HostKey    []byte // authorized_keys format; nil if not known
+	Address    string `json:"address"` // host:port
+	User       string `json:"user"`
+	PrivateKey []byte `json:"privateKey"`        // PEM
+	HostKey    []byte `json:"hostKey,omitempty"` // authorized_keys format; nil if not known
 }
 
 // SSHer is implemented by sandboxes that can be reached by SSH.
