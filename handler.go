@@ -24,11 +24,13 @@ type exchange struct {
 	opts    *HandlerOptions // of the handler; nil is none
 	tenants *tenants        // of the handler
 
-	stdout, stderr io.Writer    // for output that is streamed
-	events         *eventStream // nil without
-	lastEvent      string       // the client's Last-Event-ID
-	body           io.Reader    // of a PUT request
-	raw            *rawAnswer   // of requests whose answer is not JSON
+	stdout, stderr io.Writer     // for output that is streamed
+	events         *eventStream  // nil without
+	lastEvent      string        // the client's Last-Event-ID
+	body           io.Reader     // of a PUT request
+	undo           *undoKeys     // of the handler; nil is none
+	behind         *behindReader // behind the request in a POST request
+	raw            *rawAnswer    // of requests whose answer is not JSON
 }
 
 func (x *exchange) run(ctx context.Context) *Response {
@@ -83,7 +85,7 @@ func (x *exchange) perform(ctx context.Context, act action) error {
 		return err
 	}
 	if act.do != nil {
-		return act.do(ctx, x)
+		return x.undoable(ctx, func() error { return act.do(ctx, x) })
 	}
 	sb, err := x.getSandbox(ctx, x.req.SandboxID)
 	if err != nil {
@@ -91,5 +93,5 @@ func (x *exchange) perform(ctx context.Context, act action) error {
 	}
 	x.found = true
 	x.resp.SandboxID = sb.ID()
-	return act.on(ctx, x, sb)
+	return x.undoable(ctx, func() error { return act.on(ctx, x, sb) })
 }

@@ -45,6 +45,7 @@ func on(do func(context.Context, *exchange, Sandbox) error, needs ...func(*Reque
 
 var actions = map[string]action{
 	"compute.capabilities": act(capabilities),
+	"compute.undo":         act(undo, needUndoKey),
 
 	actionCreate:                     act(createSandbox),
 	"compute.sandbox.list":           act(listSandboxes),
@@ -67,7 +68,7 @@ var actions = map[string]action{
 	"compute.sandbox.process.get":        on(onProcess(getProcess), needProcessID),
 	"compute.sandbox.process.output":     on(onProcess(processOutput), needProcessID),
 	"compute.sandbox.process.wait":       on(onProcess(waitProcess), needProcessID),
-	"compute.sandbox.process.stdin":      on(onProcess(writeProcess), needProcessID, needData),
+	"compute.sandbox.process.stdin":      on(onProcess(writeProcess), needProcessID),
 	"compute.sandbox.process.closeStdin": on(onProcess(closeProcess), needProcessID),
 	"compute.sandbox.process.signal":     on(onProcess(signalProcess), needProcessID, needSignal),
 	"compute.sandbox.process.resize":     on(onProcess(resizeProcess), needProcessID, needSize),
@@ -143,6 +144,7 @@ func needCommand(r *Request) error {
 	}
 	return need(r.Command != "" || len(r.Argv) > 0, "command is required")
 }
+func needUndoKey(r *Request) error   { return need(r.UndoKey != "", "undoKey is required") }
 func needCode(r *Request) error      { return need(r.Code != "", "code is required") }
 func needPath(r *Request) error      { return need(r.Path != "", "path is required") }
 func needNewPath(r *Request) error   { return need(r.NewPath != "", "newPath is required") }

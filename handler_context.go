@@ -18,6 +18,8 @@ func (x *exchange) buildContext() (files fs.FS, cleanup func(), err error) {
 	switch {
 	case x.body != nil:
 		archive = x.body
+	case x.behind != nil:
+		archive = x.behind
 	case len(x.req.Options.ContextTar) > 0:
 		archive = bytes.NewReader(x.req.Options.ContextTar)
 	default:

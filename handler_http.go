@@ -29,7 +29,9 @@ import (
 // GET and PUT, with the request's fields in the query, are for what is not JSON:
 // filesystem.download and .upload, archive.get and .put, process.stdin,
 // template.create with a build context, terminal.stream, and over WebSocket
-// terminal.connect and sandbox.dial.
+// terminal.connect and sandbox.dial. A POST of the type
+// application/vnd.compute.request-with-body is a Request on one line and, behind
+// it, the input of its command or the tar archive of its build context.
 //
 // When a client goes away, what it asked for is cancelled: its command is
 // killed. Background processes live on. NewHandler panics without an Authorize
@@ -46,10 +48,11 @@ type handler struct {
 	opts    HandlerOptions
 	tenants *tenants
 	viewers viewers
+	undo    undoKeys
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{c: h.c, req: &Request{}, opts: &h.opts, tenants: h.tenants}
+	x := &exchange{c: h.c, req: &Request{}, opts: &h.opts, tenants: h.tenants, undo: &h.undo}
 	if h.opts.Audit != nil {
 		defer h.audit(r, x, time.Now())
 	}
@@ -58,6 +61,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		var done func()
 		if done, err = h.tenants.enter(x.owner); err == nil {
 			defer done()
+			if x.behind != nil {
+				defer x.behind.end()
+			}
 			serve(w, r, x)
 			return
 		}
@@ -135,6 +141,9 @@ func (h *handler) serveJSON(w http.ResponseWriter, r *http.Request, x *exchange)
 func (h *handler) decode(w http.ResponseWriter, r *http.Request, x *exchange) error {
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(h.opts.BodyTimeout)) // if w can
+	if withBody(r) {
+		return h.decodeHead(rc, r, x)
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.opts.MaxBody))
 	if err != nil {
 		return bodyError(err) // the deadline stays: the rest of the body is not waited for

@@ -18,6 +18,10 @@ type Request struct {
 	SandboxID string `json:"sandboxId,omitempty"`
 	ID        string `json:"id,omitempty"` // of a template, snapshot or volume
 
+	// UndoKey is a random text that names what the request creates or starts,
+	// for compute.undo from a client that did not get the answer.
+	UndoKey string `json:"undoKey,omitempty"`
+
 	// Command is a script for the shell; with Args, a program and its
 	// arguments. Argv is a program with its arguments in one list, which may
 	// have no arguments.
@@ -96,12 +100,13 @@ type RequestOptions struct {
 
 	// Of template.create. ContextTar is the build context as a tar archive; a
 	// large one is better sent as the body of a PUT request.
-	Dockerfile string            `json:"dockerfile,omitempty"`
-	ContextTar []byte            `json:"contextTar,omitempty"`
-	BuildArgs  map[string]string `json:"buildArgs,omitempty"`
-	Files      map[string]string `json:"files,omitempty"`
-	Setup      []string          `json:"setup,omitempty"`
-	Launch     []string          `json:"launch,omitempty"`
+	Dockerfile  string            `json:"dockerfile,omitempty"`
+	ContextTar  []byte            `json:"contextTar,omitempty"`
+	BuildArgs   map[string]string `json:"buildArgs,omitempty"`
+	Files       map[string]string `json:"files,omitempty"`
+	FilesBase64 map[string][]byte `json:"filesBase64,omitempty"` // those that are not UTF-8
+	Setup       []string          `json:"setup,omitempty"`
+	Launch      []string          `json:"launch,omitempty"`
 
 	SizeMiB int `json:"sizeMiB,omitempty"` // of volume.create
 }

@@ -62,6 +62,8 @@ func (x *exchange) command() *Command {
 // input is nil if the request has none.
 func (x *exchange) input() io.Reader {
 	switch {
+	case x.behind != nil:
+		return x.behind
 	case len(x.req.StdinBase64) > 0:
 		return bytes.NewReader(x.req.StdinBase64)
 	case x.req.Stdin != "":

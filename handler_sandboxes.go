@@ -136,7 +136,11 @@ func rollbackSandbox(ctx context.Context, x *exchange, sb Sandbox) error {
 		x.missing = "Snapshot " + x.req.ID
 		return err
 	}
-	return Rollback(ctx, sb, x.req.ID)
+	err := Rollback(ctx, sb, x.req.ID)
+	if errors.Is(err, ErrNotFound) { // the sandbox is there
+		x.missing = "Snapshot " + x.req.ID
+	}
+	return err
 }
 
 // capabilities says what the provider can do, and a sandbox, and a process.

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
 )
 
 func createTemplate(ctx context.Context, x *exchange) error {
 	o := x.req.Options
 	opts := &CreateTemplateOptions{
-		Name: o.Name, Dockerfile: o.Dockerfile, Image: o.Image, Args: o.BuildArgs, Files: o.Files,
+		Name: o.Name, Dockerfile: o.Dockerfile, Image: o.Image, Args: o.BuildArgs,
 		Setup: o.Setup, Launch: o.Launch, Code: o.Code, Ports: o.Ports, Resources: o.Resources,
 		Env: o.Envs, Metadata: x.mark(o.Metadata)}
 	files, cleanup, err := x.buildContext()
@@ -18,6 +19,13 @@ func createTemplate(ctx context.Context, x *exchange) error {
 	}
 	defer cleanup()
 	opts.Context = files
+	opts.Files = maps.Clone(o.Files)
+	for name, data := range o.FilesBase64 {
+		if opts.Files == nil {
+			opts.Files = map[string]string{}
+		}
+		opts.Files[name] = string(data)
+	}
 	if x.events != nil {
 		opts.Log = x.stdout
 	}
