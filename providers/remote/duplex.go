@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -20,8 +19,9 @@ func (c *client) duplex(ctx context.Context, do call, stdin io.Reader, each func
 		return nil, c.fail(do, &compute.Error{Kind: compute.ErrInvalid, Err: err})
 	}
 	in := &source{Reader: stdin}
-	body := io.MultiReader(bytes.NewReader(append(head, '\n')), in)
-	r, err := c.raw(ctx, call{op: do.op, req: &compute.Request{}}, http.MethodPost, struct{ io.Reader }{body})
+	body := in.pipe(append(head, '\n'))
+	defer body.Close()
+	r, err := c.raw(ctx, call{op: do.op, req: &compute.Request{}}, http.MethodPost, body)
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +32,20 @@ func (c *client) duplex(ctx context.Context, do call, stdin io.Reader, each func
 		return resp, failed
 	}
 	return resp, err
+}
+
+// pipe returns a stream of head and what s reads. Closing it does not wait for
+// a Read of s, which may block for ever.
+func (s *source) pipe(head []byte) io.ReadCloser {
+	r, w := io.Pipe()
+	go func() {
+		_, err := w.Write(head)
+		if err == nil {
+			_, err = io.Copy(w, s)
+		}
+		_ = w.CloseWithError(err)
+	}()
+	return r
 }
 
 func (c *client) exchange(ctx context.Context, do call, r *http.Request, each func(*event) error) (*compute.Response, error) {

@@ -165,7 +165,7 @@ func (f filesystemAbilities) CreateFile(ctx context.Context, name string, perm f
 		return nil, f.s.lost(ctx, do, err)
 	}
 	r, w := io.Pipe()
-	file := &upload{pipe: w, done: make(chan struct{})}
+	file := &upload{ctx: ctx, pipe: w, done: make(chan struct{})}
 	stop := context.AfterFunc(ctx, func() { _ = r.CloseWithError(ctx.Err()) })
 	go func() { // Close waits for it
 		defer close(file.done)
@@ -181,6 +181,7 @@ func (f filesystemAbilities) CreateFile(ctx context.Context, name string, perm f
 
 // upload is a file that is being written.
 type upload struct {
+	ctx  context.Context
 	pipe *io.PipeWriter
 	done chan struct{}
 	err  error // once done
@@ -191,7 +192,7 @@ func (u *upload) Write(p []byte) (int, error) { return u.pipe.Write(p) }
 
 // Close ends the file and returns once it is there.
 func (u *upload) Close() error {
-	_ = u.pipe.Close()
+	_ = u.pipe.CloseWithError(u.ctx.Err()) // nil is the end of the file
 	<-u.done
 	return u.err
 }
