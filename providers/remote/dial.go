@@ -32,7 +32,7 @@ func (a sandboxAbilities) DialContext(ctx context.Context, network, address stri
 	if err := a.prepare(do, r); err != nil {
 		return nil, err
 	}
-	conn, answer, err := websocket.Dial(ctx, r.URL.String(), &websocket.DialOptions{HTTPClient: a.upgrading(), HTTPHeader: r.Header})
+	conn, answer, err := websocket.Dial(ctx, r.URL.String(), &websocket.DialOptions{HTTPClient: a.upgrading(), HTTPHeader: r.Header}) //nolint:bodyclose // it is a piece of memory
 	switch {
 	case err == nil:
 		conn.SetReadLimit(maxMessage)

@@ -45,7 +45,7 @@ func (c *client) strange(do call, answer *http.Response) error {
 	e := &compute.Error{Kind: cmp.Or(providers.Kind(answer.StatusCode), compute.ErrUnavailable), StatusCode: answer.StatusCode,
 		RequestID: requestID(answer.Header), RetryAfter: retryAfter(answer.Header),
 		Err: fmt.Errorf("status %d, and not from a compute handler", answer.StatusCode)}
-	if e.Kind == compute.ErrNotFound { // the handler, not what was asked for
+	if errors.Is(e.Kind, compute.ErrNotFound) { // the handler, not what was asked for
 		e.Kind = compute.ErrUnavailable
 	}
 	return c.fail(do, e)

@@ -113,11 +113,12 @@ func kind(words []string, status int) error {
 			return k.err
 		}
 	}
-	switch word := words[0]; {
-	case causes[word] != nil, word == "internal":
-		return nil
-	case word == "canceled": // by somebody else: this context goes on
+	word := words[0]
+	if word == "canceled" { // by somebody else: this context goes on
 		return compute.ErrUnavailable
+	}
+	if _, known := causes[word]; known || word == "internal" {
+		return nil
 	}
 	return providers.Kind(status)
 }

@@ -101,6 +101,9 @@ func (e *event) bytes() ([]byte, error) {
 	if !utf8.Valid(e.data) {
 		return nil, errors.New("an event is not UTF-8")
 	}
+	if text, ok := plainText(e.data); ok {
+		return text, nil
+	}
 	var o output
 	if err := json.Unmarshal(e.data, &o); err != nil {
 		return nil, fmt.Errorf("an event of output: %w", err)

@@ -1,9 +1,11 @@
 package remote
 
 import (
+	"encoding/json"
 	"io"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -56,6 +58,23 @@ func TestEventsAreBounded(t *testing.T) {
 	_, err := newEventReader(in).next()
 	require.ErrorIs(t, err, errLongEvent)
 	assert.Less(t, in.read, 2*maxAnswer)
+}
+
+// FuzzPlainText holds plainText to package json.
+func FuzzPlainText(f *testing.F) {
+	for _, seed := range []string{`{"text":"a"}`, `{"text":"a\\n\\\\\\"\\/é"}`, `{"text":"\\u0041"}`, `{"text":"a","base64":"YQ=="}`, `{"text":"\\"}`, `{"text":"}`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		got, ok := plainText([]byte(in))
+		if !ok || !utf8.ValidString(in) {
+			return
+		}
+		var want output
+		require.NoError(t, json.Unmarshal([]byte(in), &want))
+		require.Equal(t, want.Text, string(got))
+		require.Nil(t, want.Base64)
+	})
 }
 
 func FuzzEvents(f *testing.F) {

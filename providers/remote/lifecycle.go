@@ -95,7 +95,7 @@ func (a sandboxAbilities) Events(ctx context.Context) iter.Seq2[compute.Event, e
 	return func(yield func(compute.Event, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		answer, err := a.post(ctx, do, "text/event-stream")
+		answer, err := a.post(ctx, do, "text/event-stream") //nolint:bodyclose // values does
 		if err != nil {
 			yield(compute.Event{}, err)
 			return

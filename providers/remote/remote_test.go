@@ -40,6 +40,11 @@ func serve(t testing.TB, c compute.Compute, p protocol) (url string, client *htt
 func dial(t testing.TB, c compute.Compute, p protocol) compute.Compute {
 	t.Helper()
 	url, client := serve(t, c, p)
+	return dialTo(t, url, client)
+}
+
+func dialTo(t testing.TB, url string, client *http.Client) compute.Compute {
+	t.Helper()
 	r, err := remote.New(t.Context(), remote.Config{URL: url, Client: client})
 	require.NoError(t, err, "New")
 	t.Cleanup(func() { require.NoError(t, compute.Close(r), "Close") })

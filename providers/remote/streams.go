@@ -203,7 +203,7 @@ func (f filesystemAbilities) WatchFiles(ctx context.Context, dir string) (iter.S
 	if dir == "" {
 		return nil, invalidName(do)
 	}
-	answer, err := f.s.post(ctx, do, "text/event-stream")
+	answer, err := f.s.post(ctx, do, "text/event-stream") //nolint:bodyclose // values does, and ctx
 	if err != nil {
 		return nil, err
 	}

@@ -91,7 +91,7 @@ func (c *client) once(ctx context.Context, do call) (*compute.Response, error) {
 	if do.long { // events, of which only the last matters
 		return c.stream(ctx, do, func(*event) error { return nil })
 	}
-	answer, err := c.post(ctx, do, "application/json")
+	answer, err := c.post(ctx, do, "application/json") //nolint:bodyclose // drain does
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (c *client) send(do call, r *http.Request) (*http.Response, error) {
 	if err := c.prepare(do, r); err != nil {
 		return nil, err
 	}
-	answer, err := c.http.Do(r)
+	answer, err := c.http.Do(r) //nolint:gosec // the URL is the caller's Config
 	if err != nil {
 		return nil, c.lost(r.Context(), do, err)
 	}
