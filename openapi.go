@@ -56,6 +56,11 @@ func (g *schemas) of(t reflect.Type) object {
 		return object{"type": "string", "format": "date-time"}
 	case t == reflect.TypeFor[json.RawMessage]():
 		return object{} // anything
+	case t == reflect.TypeFor[Data](): // see there
+		number := object{"type": "integer", "minimum": 0, "maximum": 255}
+		return object{"type": []string{"string", "array", "object"}, "items": number, "additionalProperties": number}
+	case t == reflect.TypeFor[Mode]():
+		return object{"type": []string{"integer", "string"}}
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
 		return object{"type": "string", "contentEncoding": "base64"}
 	case t.Implements(reflect.TypeFor[json.Marshaler]()), reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]()):
