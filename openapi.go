@@ -54,12 +54,10 @@ func (g *schemas) of(t reflect.Type) object {
 	switch {
 	case t == reflect.TypeFor[time.Time]():
 		return object{"type": "string", "format": "date-time"}
-	case t == reflect.TypeFor[json.RawMessage]():
-		return object{} // anything
+	case reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]()), reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()):
+		return object{} // what it likes
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
 		return object{"type": "string", "contentEncoding": "base64"}
-	case t.Implements(reflect.TypeFor[json.Marshaler]()), reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]()):
-		return object{} // what it likes
 	}
 	switch t.Kind() {
 	case reflect.Pointer:

@@ -114,14 +114,14 @@ func (p *proxied) url(t testing.TB) string {
 	return strings.TrimSuffix(u, "/")
 }
 
-// reply is an answer without its body.
-type reply struct {
+// proxyReply is an answer without its body.
+type proxyReply struct {
 	StatusCode int
 	Header     http.Header
 }
 
 // do makes a request with headers, as "Name: value", and reads the answer.
-func (p *proxied) do(t testing.TB, method, url, body string, headers ...string) (reply, string) {
+func (p *proxied) do(t testing.TB, method, url, body string, headers ...string) (proxyReply, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	require.NoError(t, err)
@@ -137,7 +137,7 @@ func (p *proxied) do(t testing.TB, method, url, body string, headers ...string) 
 	defer resp.Body.Close()
 	data, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	return reply{resp.StatusCode, resp.Header}, string(data)
+	return proxyReply{resp.StatusCode, resp.Header}, string(data)
 }
 
 // TestProxyPasses looks at what goes both ways, in every kind of URL and
