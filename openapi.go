@@ -3,6 +3,7 @@ package compute
 import (
 	"encoding/json"
 	"maps"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -30,11 +31,11 @@ func OpenAPI() []byte {
 			"title": "compute", "version": "1",
 			"description": "Sandboxes over HTTP: every operation is a POST to one URL, and its action says which.",
 		},
-		"paths": object{"/": object{"post": object{
+		"paths": object{"/": rawOperations(object{"post": object{
 			"operationId": "call",
 			"requestBody": object{"required": true, "content": object{"application/json": object{"schema": request}}},
 			"responses":   object{"200": done, "default": answer("Refused or failed; error and code say why.")},
-		}}},
+		}}, response)},
 		"components": object{"schemas": g.made},
 	}
 	data, err := json.MarshalIndent(doc, "", "  ")
@@ -42,6 +43,37 @@ func OpenAPI() []byte {
 		panic(err) // it is maps, lists and strings
 	}
 	return append(data, '\n')
+}
+
+// rawOperations adds the methods whose bodies are bytes, not JSON: their requests
+// are in the URL.
+func rawOperations(path, response object) object {
+	for _, method := range []string{http.MethodGet, http.MethodPut} {
+		var names []string
+		for name, act := range rawActions {
+			if act.method == method {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		bytes := object{"application/octet-stream": object{}}
+		op := object{
+			"operationId": strings.ToLower(method),
+			"parameters": []object{
+				{"name": "action", "in": "query", "required": true, "schema": object{"type": "string", "enum": names}},
+				{"name": "request", "in": "query", "description": "The rest of the request, in JSON.", "schema": object{"type": "string"}},
+			},
+			"responses": object{
+				"200":     object{"description": "Done.", "content": bytes},
+				"default": object{"description": "Refused or failed.", "content": object{"application/json": object{"schema": response}}},
+			},
+		}
+		if method == http.MethodPut {
+			op["requestBody"] = object{"content": bytes}
+		}
+		path[strings.ToLower(method)] = op
+	}
+	return path
 }
 
 type object = map[string]any
@@ -54,17 +86,15 @@ func (g *schemas) of(t reflect.Type) object {
 	switch {
 	case t == reflect.TypeFor[time.Time]():
 		return object{"type": "string", "format": "date-time"}
-	case t == reflect.TypeFor[json.RawMessage]():
-		return object{} // anything
 	case t == reflect.TypeFor[Data](): // see there
 		number := object{"type": "integer", "minimum": 0, "maximum": 255}
 		return object{"type": []string{"string", "array", "object"}, "items": number, "additionalProperties": number}
 	case t == reflect.TypeFor[Mode]():
 		return object{"type": []string{"integer", "string"}}
+	case reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]()), reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()):
+		return object{} // what it likes
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
 		return object{"type": "string", "contentEncoding": "base64"}
-	case t.Implements(reflect.TypeFor[json.Marshaler]()), reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]()):
-		return object{} // what it likes
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
