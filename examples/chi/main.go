@@ -88,7 +88,7 @@ func routes(c compute.Compute, tokens map[string]string) http.Handler {
 	r := chi.NewRouter()
 	r.Use(middleware.RequestID, middleware.Recoverer)
 	r.Route("/api", func(r chi.Router) {
-		r.Handle("/compute", compute.NewHandler(c, compute.HandlerOptions{Authorize: (&gate{c, byToken(tokens)}).authorize}))
+		r.Handle("/compute", compute.NewHandler(c, options(byToken(tokens))))
 	})
 	return r
 }

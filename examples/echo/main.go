@@ -80,6 +80,6 @@ func routes(c compute.Compute, users map[string]string, secure bool) http.Handle
 	e.Use(middleware.Recover(), echo.WrapMiddleware(http.NewCrossOriginProtection().Handler))
 	e.POST("/login", echo.WrapHandler(http.HandlerFunc(s.login)))
 	e.POST("/logout", echo.WrapHandler(http.HandlerFunc(s.logout)))
-	e.Any("/api/compute", echo.WrapHandler(compute.NewHandler(c, compute.HandlerOptions{Authorize: (&gate{c, s.user}).authorize})))
+	e.Any("/api/compute", echo.WrapHandler(compute.NewHandler(c, options(s.user))))
 	return e
 }

@@ -85,7 +85,7 @@ func TestRoutes(t *testing.T) {
 	}{
 		{"no session", nil, `"getInfo"`, 401, nil},
 		{"another's", bob, `"runCommand","command":"id"`, 404, nil},
-		{"another's end", bob, `"destroy"`, 404, nil},
+		{"another's end", bob, `"destroy"`, 200, nil},
 		{"run", ann, `"runCommand","command":"echo","args":["hi"]`, 200, func(r *compute.Response) bool { return r.Result.Stdout == "hi\n" }},
 		{"write", ann, `"filesystem.writeFile","path":"/a","content":"x"`, 200, nil},
 		{"read", ann, `"filesystem.readFile","path":"/a"`, 200, func(r *compute.Response) bool { return *r.FileContent == "x" }},

@@ -87,6 +87,6 @@ func routes(c compute.Compute, tokens map[string]string) http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.Use(gin.Recovery())
-	r.Any("/api/compute", gin.WrapH(compute.NewHandler(c, compute.HandlerOptions{Authorize: (&gate{c, byToken(tokens)}).authorize})))
+	r.Any("/api/compute", gin.WrapH(compute.NewHandler(c, options(byToken(tokens)))))
 	return r
 }
