@@ -3,6 +3,7 @@ package compute
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -51,11 +52,10 @@ func readLine(r *bufio.Reader, limit int64) ([]byte, error) {
 			return nil, bodyError(&http.MaxBytesError{Limit: limit})
 		}
 		line = append(line, part...)
-		switch err { //nolint:errorlint // a Reader's own
-		case nil:
+		switch {
+		case err == nil:
 			return bytes.TrimSuffix(line, []byte("\n")), nil
-		case bufio.ErrBufferFull:
-		default:
+		case !errors.Is(err, bufio.ErrBufferFull):
 			return nil, bodyError(err)
 		}
 	}
