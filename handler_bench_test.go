@@ -27,8 +27,11 @@ func bare(w http.ResponseWriter, r *http.Request) {
 	}
 	res, _ := echo(r.Context(), compute.Exec(req.Command, req.Args...))
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(&compute.Response{Success: true, Provider: "fake", SandboxID: req.SandboxID,
+	err := json.NewEncoder(w).Encode(&compute.Response{Success: true, Provider: "fake", SandboxID: req.SandboxID,
 		Result: &compute.ResponseResult{Result: res}})
+	if err != nil {
+		panic(err)
+	}
 }
 
 // BenchmarkHandlerLoopback compares runCommand on a provider that does nothing

@@ -52,10 +52,10 @@ func readLine(r *bufio.Reader, limit int64) ([]byte, error) {
 			return nil, bodyError(&http.MaxBytesError{Limit: limit})
 		}
 		line = append(line, part...)
-		if err == nil {
+		switch {
+		case err == nil:
 			return bytes.TrimSuffix(line, []byte("\n")), nil
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
+		case !errors.Is(err, bufio.ErrBufferFull):
 			return nil, bodyError(err)
 		}
 	}
