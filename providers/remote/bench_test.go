@@ -61,7 +61,7 @@ func BenchmarkReadFile(b *testing.B) {
 	b.Run("bare", func(b *testing.B) {
 		b.SetBytes(size)
 		for b.Loop() {
-			answer, err := client.Get(url + "?action=filesystem.download&path=f&sandboxId=" + sb.ID())
+			answer, err := client.Get(url + "?action=filesystem.download&path=f&sandboxId=" + sb.ID()) //nolint:bodyclose // copied does
 			require.NoError(b, err)
 			copied(b, answer.Body, nil)
 		}
