@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -297,4 +298,20 @@ func TestTenantsSharedTemplates(t *testing.T) {
 	id := f.as("bob").do(compute.Request{Action: "compute.sandbox.create", Options: compute.RequestOptions{TemplateID: "base"}}).SandboxID
 	got := f.as("bob").do(compute.Request{Action: "compute.sandbox.filesystem.readFile", SandboxID: id, Path: "/etc/from"})
 	require.Equal(t, "application", *got.FileContent)
+}
+
+// Who uses up the keys uses up their own.
+func TestUndoKeysOfTenants(t *testing.T) {
+	h := compute.NewHandler(newHandlerFake(), tenancy)
+	list := func(owner, key string) int {
+		return post(h, `{"action":"compute.sandbox.list","undoKey":"`+key+`"}`, "Authorization", owner).Code
+	}
+	n := 0
+	for n < 10_000 && list("a", fmt.Sprint(n)) == http.StatusOK {
+		n++
+	}
+	require.Less(t, n, 10_000, "keys are bounded")
+	require.Equal(t, http.StatusTooManyRequests, list("a", "one more"))
+	require.Equal(t, http.StatusOK, list("b", "0"))
+	require.Equal(t, http.StatusBadRequest, list("b", strings.Repeat("k", 129)))
 }

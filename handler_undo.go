@@ -3,6 +3,7 @@ package compute
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 )
@@ -13,7 +14,7 @@ import (
 // to come to the same one.
 type undoKeys struct {
 	mu sync.Mutex
-	of map[string]*creation
+	of map[string]map[string]*creation // of each owner, by key
 }
 
 // creation is what has one key.
@@ -23,52 +24,53 @@ type creation struct {
 	undo  func(context.Context) error // nil if there is nothing
 }
 
-// How many creations a handler remembers, and for how long.
+// How many creations of one owner a handler remembers, for how long, and how
+// many bytes a key has at most.
 const (
-	maxUndo    = 1 << 16
+	maxUndo    = 1 << 12
 	rememberIt = 10 * time.Minute
+	maxUndoKey = 128
 )
 
-// get returns the creation under a key, which is new if there was none.
-func (u *undoKeys) get(key string) (c *creation, fresh bool, err error) {
-	if c := u.of[key]; c != nil {
+// get returns the creation under an owner's key, which is new if there was none.
+func (u *undoKeys) get(owner, key string) (c *creation, fresh bool, err error) {
+	if len(key) > maxUndoKey {
+		return nil, false, badRequest("undoKey has more than %d bytes", maxUndoKey)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if c := u.of[owner][key]; c != nil {
 		return c, false, nil
 	}
-	if len(u.of) >= maxUndo {
-		for key, c := range u.of {
-			if time.Since(c.begun) > rememberIt {
-				delete(u.of, key)
-			}
-		}
+	if len(u.of[owner]) >= maxUndo {
+		maps.DeleteFunc(u.of[owner], func(_ string, c *creation) bool { return time.Since(c.begun) > rememberIt })
 	}
-	if len(u.of) >= maxUndo {
+	if len(u.of[owner]) >= maxUndo {
 		return nil, false, overLimit(time.Minute, "too many keys")
 	}
 	if u.of == nil {
-		u.of = map[string]*creation{}
+		u.of = map[string]map[string]*creation{}
+	}
+	if u.of[owner] == nil {
+		u.of[owner] = map[string]*creation{}
 	}
 	c = &creation{begun: time.Now(), done: make(chan struct{})}
-	u.of[key] = c
+	u.of[owner][key] = c
 	return c, true, nil
 }
 
-func (u *undoKeys) forget(key string) {
+func (u *undoKeys) forget(owner, key string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.of, key)
+	delete(u.of[owner], key)
 }
-
-// undoKey is the key of x among those of all tenants.
-func (x *exchange) undoKey() string { return x.owner + "\x00" + x.req.UndoKey }
 
 // undoable does what may have to be undone by the request's key.
 func (x *exchange) undoable(ctx context.Context, do func() error) error {
 	if x.undo == nil || x.req.UndoKey == "" || x.req.Action == "compute.undo" {
 		return do()
 	}
-	x.undo.mu.Lock()
-	c, fresh, err := x.undo.get(x.undoKey())
-	x.undo.mu.Unlock()
+	c, fresh, err := x.undo.get(x.owner, x.req.UndoKey)
 	if err != nil {
 		return err
 	}
@@ -77,7 +79,7 @@ func (x *exchange) undoable(ctx context.Context, do func() error) error {
 	}
 	defer close(c.done) // after a panic too
 	if err := do(); err != nil {
-		x.undo.forget(x.undoKey()) // the same request may be tried again
+		x.undo.forget(x.owner, x.req.UndoKey) // the same request may be tried again
 		return err
 	}
 	c.undo = x.undoing()
@@ -134,14 +136,12 @@ func undo(ctx context.Context, x *exchange) error {
 	if x.undo == nil {
 		return unsupported("undo")
 	}
-	x.undo.mu.Lock()
-	c, fresh, err := x.undo.get(x.undoKey())
-	if fresh {
-		close(c.done)
-	}
-	x.undo.mu.Unlock()
+	c, fresh, err := x.undo.get(x.owner, x.req.UndoKey)
 	if err != nil {
 		return err
+	}
+	if fresh {
+		close(c.done)
 	}
 	select {
 	case <-c.done:
