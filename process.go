@@ -54,6 +54,7 @@ type Starter interface {
 // found is a process that ends with exit code 127, as in RunCommand. ctx covers the start
 // only, not the process. [Command.Stdout] and Stderr, if set, are served while
 // this program lives and the process runs; so is Stdin. Wait waits for them.
+// They get all output, however slow they are: the process may have to wait.
 func Start(ctx context.Context, sb Sandbox, cmd *Command) (p Process, err error) {
 	if err := cmd.Validate(); err != nil {
 		return nil, err

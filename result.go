@@ -20,7 +20,7 @@ type Result struct {
 	Stderr    string        `json:"stderr"`
 	ExitCode  int           `json:"exitCode"` // 128+n after signal n, as in a shell; -1 if it was killed because its context ended
 	Duration  time.Duration `json:"-"`
-	Truncated bool          `json:"truncated,omitempty"` // output beyond MaxCapture was dropped
+	Truncated bool          `json:"truncated,omitempty"` // output beyond MaxCapture, or what a writer of a process had to get, was dropped
 
 	// Signal is the signal that ended the command's own process, where the
 	// provider knows; zero is none. It tells exit 137 from a kill.

@@ -111,6 +111,19 @@ var abilityMutants = []mutant{
 		own.Dir = ""
 		return compute.Start(ctx, sb, &own)
 	}), "Processes/DirAndEnv"},
+	{"drops what a writer does not take in time", starting(func(ctx context.Context, sb compute.Sandbox, cmd *compute.Command) (compute.Process, error) {
+		own := *cmd
+		if w := cmd.Stdout; w != nil {
+			kept := 0
+			own.Stdout = writerFunc(func(p []byte) (int, error) {
+				if kept += len(p); kept > compute.MaxCapture {
+					return len(p), nil
+				}
+				return w.Write(p)
+			})
+		}
+		return compute.Start(ctx, sb, &own)
+	}), "NothingIsDroppedInSilence/OutputOfAWriterThatLags"},
 	{"attaches from now on", starting(func(ctx context.Context, sb compute.Sandbox, cmd *compute.Command) (compute.Process, error) {
 		p, err := compute.Start(ctx, sb, cmd)
 		return process{p}, err

@@ -24,6 +24,7 @@ var droppedInSilence = group{"NothingIsDroppedInSilence", []check{
 	{"CommandEnvOverSandboxEnv", envPrecedence},
 	{"CommandOpenStdin", openStdinWithoutStart},
 	{"CommandTTY", ttyOrUnsupported},
+	{"OutputOfAWriterThatLags", writerLags},
 	{"ForeignExtra", foreignExtra},
 	{"InvalidSandboxOptions", invalidSandboxOptions},
 	{"InvalidCommands", invalidCommands},

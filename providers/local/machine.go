@@ -23,6 +23,7 @@ type machine interface {
 	Processes(ctx context.Context) ([]engine.Process, error)
 	WaitProcess(ctx context.Context, id string) (engine.Exit, error)
 	Output(ctx context.Context, id string, s engine.Stream, offset int64, follow bool, w io.Writer, gap func(int64)) (int64, error)
+	HeldOutput(ctx context.Context, id string, s engine.Stream, w io.Writer, gap func(int64)) error
 	WriteStdin(ctx context.Context, id string, data io.Reader, last bool) error
 	Signal(ctx context.Context, id string, sig syscall.Signal) error
 	Kill(ctx context.Context, id string) error

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -19,11 +20,16 @@ import (
 // Process implements [compute.Process] and its optional interfaces. Of each
 // stream the last 8 MiB are kept, of processes that have ended the last
 // thousand. They live until the sandbox is suspended or destroyed.
+//
+// A process that was started with a writer waits for it, and so loses nothing,
+// while the program that started it lives and the provider is open. After that
+// it waits for nobody.
 type Process struct {
 	s      *Sandbox
 	id     string
 	out    *providers.Streams // of a process that this handle started
 	served sync.WaitGroup     // the streams that this handle serves
+	lost   atomic.Bool        // some of what they carry
 	cmd    *compute.Command
 	in     *typed // nil without an input of the command's
 }
@@ -42,6 +48,8 @@ func (s *Sandbox) StartCommand(ctx context.Context, cmd *compute.Command) (compu
 	}
 	own := *cmd
 	p := &Process{s: s, cmd: &own}
+	hold, release := context.WithCancel(s.p.ctx)
+	c.Held, c.HoldContext = held(cmd), hold
 	err := s.with(ctx, op, func(m machine) error {
 		info, err := m.StartProcess(ctx, c)
 		if script := complaint(err); script != "" {
@@ -53,11 +61,13 @@ func (s *Sandbox) StartCommand(ctx context.Context, cmd *compute.Command) (compu
 	})
 	switch {
 	case errors.Is(err, engine.ErrDir):
+		release()
 		return nil, &compute.Error{Op: op, Provider: name, ID: s.id, NothingDone: true, Err: dirError(cmd.Dir, err)}
 	case err != nil:
+		release()
 		return nil, err
 	}
-	p.serve()
+	p.serve(release)
 	return p, nil
 }
 
@@ -144,6 +154,7 @@ func (p *Process) Wait(ctx context.Context) (*compute.Result, error) {
 	if err := p.collect(ctx, res); err != nil {
 		return nil, err
 	}
+	res.Truncated = res.Truncated || p.lost.Load()
 	return res, nil
 }
 

@@ -10,34 +10,60 @@ import (
 	"github.com/computekit/compute/providers/local/internal/engine"
 )
 
-// serve copies the streams that the command brought, until the process ends or
-// the provider is closed.
-func (p *Process) serve() {
-	p.out = providers.NewStreams(p.cmd)
-	if p.cmd.Stdout != nil {
-		p.serveOne(func(ctx context.Context) error { return p.copy(ctx, engine.Stdout, p.out.Stdout, nil) })
+// held are the outputs that have writers.
+func held(cmd *compute.Command) (s engine.Stream) {
+	if cmd.Stdout != nil {
+		s |= engine.Stdout
 	}
-	if p.cmd.Stderr != nil {
-		p.serveOne(func(ctx context.Context) error { return p.copy(ctx, engine.Stderr, p.out.Stderr, nil) })
+	if cmd.Stderr != nil {
+		s |= engine.Stderr
+	}
+	return s
+}
+
+// serve copies the streams that the command brought, until the process ends or
+// the provider is closed. Then it calls release: the process need not wait for
+// the writers any more.
+func (p *Process) serve(release func()) {
+	p.out = providers.NewStreams(p.cmd)
+	if held(p.cmd) == 0 || !p.s.p.pump() {
+		release()
+	} else {
+		p.served.Go(func() {
+			defer p.s.p.pumps.Done()
+			defer release()
+			p.serveOutputs()
+		})
 	}
 	if p.cmd.Stdin != nil || p.cmd.TTY != nil && !p.cmd.OpenStdin {
 		p.feed()
 	}
 }
 
+func (p *Process) serveOutputs() {
+	var writers sync.WaitGroup
+	defer writers.Wait()
+	if p.cmd.Stdout != nil {
+		writers.Go(func() { p.serveOne(engine.Stdout, p.out.Stdout) })
+	}
+	if p.cmd.Stderr != nil {
+		writers.Go(func() { p.serveOne(engine.Stderr, p.out.Stderr) })
+	}
+}
+
 // serveOne serves one output. A writer that fails ends the process.
-func (p *Process) serveOne(f func(context.Context) error) {
-	if !p.s.p.pump() {
+func (p *Process) serveOne(stream engine.Stream, w io.Writer) {
+	ctx := p.s.p.ctx
+	err := p.s.with(ctx, "serve output", func(m machine) error {
+		return m.HeldOutput(ctx, p.id, stream, w, func(int64) { p.lost.Store(true) })
+	})
+	if err == nil {
 		return
 	}
-	p.served.Add(1)
-	go func() {
-		defer p.s.p.pumps.Done()
-		defer p.served.Done()
-		if f(p.s.p.ctx) != nil && p.out.Err() != nil {
-			p.giveUp()
-		}
-	}()
+	p.lost.Store(true)
+	if p.out.Err() != nil {
+		p.giveUp()
+	}
 }
 
 // giveUp kills a process one of whose streams failed. Wait reports the failure.

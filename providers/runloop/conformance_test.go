@@ -44,7 +44,7 @@ func heavy() map[string]string {
 	for _, name := range []string{
 		"BytesAreBytes/CaptureFull", "BytesAreBytes/CaptureOverfull", "BytesAreBytes/WritersAreNotBounded", "BytesAreBytes/OutputFunction",
 		"BytesAreBytes/FilesOfEverySize", "BytesAreBytes/ErrorCaptureOverfull", "NamesAreHostile/Files", "NamesAreHostile/Directories", "NamesAreHostile/EnvironmentValues", "IOFS/TestFS",
-		"ListsAreLazy/ManyPages", "SafeForConcurrentUse/OneCommand",
+		"NothingIsDroppedInSilence/OutputOfAWriterThatLags", "ListsAreLazy/ManyPages", "SafeForConcurrentUse/OneCommand",
 	} {
 		skip[name] = "it is heavy, and COMPUTE_TEST_LONG is not set"
 	}

@@ -160,7 +160,7 @@ func (e *Emulator) process(ctx context.Context, x *execution, stdout, stderr io.
 	if x.shell != "" && !bash {
 		return inShell(ctx, sb, x, cmd)
 	}
-	if !x.attach { // of background processes a backend may keep the end only
+	if !x.attach { // in the foreground any backend can run it, and its context ends it
 		return sb.RunCommand(ctx, cmd)
 	}
 	p, err := compute.Start(ctx, sb, cmd)

@@ -11,6 +11,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -118,6 +119,11 @@ type Command struct {
 	// KeepStdin gives a background process a standard input that
 	// WriteStdin writes to.
 	KeepStdin bool
+	// Held are the outputs of a background process, Stdout|Stderr perhaps, for
+	// which HeldOutput will be called. Nothing of them is dropped before that has
+	// written it: the process waits, until HoldContext ends or HeldOutput returns.
+	Held        Stream
+	HoldContext context.Context
 	// MaxOutput is how many bytes a command in the foreground may print, on
 	// both outputs together, before it is killed; 0 is any number.
 	MaxOutput int64
@@ -150,7 +156,7 @@ type Process struct {
 	Stderr  int64 // bytes written so far
 }
 
-// A Stream is one of a process's outputs.
+// A Stream is one of a process's outputs, or several.
 type Stream int
 
 // The streams. A terminal's output is all on Stdout.

@@ -95,6 +95,9 @@ func (b *Box) Dial(context.Context, string, string) (net.Conn, error) { return n
 
 func (b *Box) WriteStdin(context.Context, string, io.Reader, bool) error { return errSystem }
 
+func (b *Box) HeldOutput(context.Context, string, Stream, io.Writer, func(int64)) error {
+	return errSystem
+}
 func (b *Box) Output(context.Context, string, Stream, int64, bool, io.Writer, func(int64)) (int64, error) {
 	return 0, errSystem
 }

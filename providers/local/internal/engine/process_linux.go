@@ -14,11 +14,30 @@ import (
 
 // StartProcess starts a command in the background: it runs until it ends or
 // is killed, whatever becomes of this program. The sandbox keeps the last
-// 8 MiB of each of its outputs. cmd.Stdin, Stdout and Stderr are not used.
+// 8 MiB of each of its outputs. cmd.Stdin, Stdout and Stderr are not used. Only
+// cmd.Held makes it wait for anybody who reads.
 func (b *Box) StartProcess(ctx context.Context, cmd Command) (Process, error) {
 	req := request(wire.OpStart, cmd)
 	req.Stdin = cmd.KeepStdin
-	return b.process(ctx, req)
+	if cmd.Held == 0 {
+		return b.process(ctx, req)
+	}
+	req.Hold, req.Stream = true, int(cmd.Held)
+	c, err := b.call(ctx, req)
+	if err != nil {
+		return Process{}, err
+	}
+	r, err := c.reply()
+	if err == nil && len(r.Processes) != 1 {
+		err = wire.ErrMalformed
+	}
+	if err != nil {
+		c.close()
+		return Process{}, err
+	}
+	c.release()
+	context.AfterFunc(cmd.HoldContext, c.close)
+	return processOf(r.Processes[0]), nil
 }
 
 // Process returns what is known of a background process.
@@ -159,7 +178,19 @@ func (w frameWriter) Write(p []byte) (int, error) {
 // has ended. Where the sandbox no longer keeps the bytes asked for, it calls
 // gap, if not nil, with how many are missing, and goes on behind them.
 func (b *Box) Output(ctx context.Context, id string, s Stream, offset int64, follow bool, w io.Writer, gap func(int64)) (int64, error) {
-	c, err := b.call(ctx, &wire.Request{Op: wire.OpOutput, ID: id, Stream: int(s), Offset: offset, Follow: follow})
+	return b.output(ctx, &wire.Request{Op: wire.OpOutput, ID: id, Stream: int(s), Offset: offset, Follow: follow}, w, gap)
+}
+
+// HeldOutput copies all of a stream of Command.Held, as Output does. The process
+// does not get far ahead of w.
+func (b *Box) HeldOutput(ctx context.Context, id string, s Stream, w io.Writer, gap func(int64)) error {
+	_, err := b.output(ctx, &wire.Request{Op: wire.OpOutput, ID: id, Stream: int(s), Follow: true, Hold: true}, w, gap)
+	return err
+}
+
+func (b *Box) output(ctx context.Context, req *wire.Request, w io.Writer, gap func(int64)) (int64, error) {
+	offset := req.Offset
+	c, err := b.call(ctx, req)
 	if err != nil {
 		return offset, err
 	}

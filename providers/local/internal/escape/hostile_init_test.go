@@ -75,6 +75,15 @@ var operations = map[string]func(context.Context, *engine.Box) error{
 		_, err := b.Output(ctx, "1", engine.Stdout, 0, true, io.Discard, func(int64) {})
 		return err
 	},
+	"HeldOutput": func(ctx context.Context, b *engine.Box) error {
+		return b.HeldOutput(ctx, "1", engine.Stdout, io.Discard, func(int64) {})
+	},
+	"StartHeld": func(ctx context.Context, b *engine.Box) error {
+		held := echo
+		held.Held, held.HoldContext = engine.Stdout|engine.Stderr, ctx
+		_, err := b.StartProcess(ctx, held)
+		return err
+	},
 	"ReadDir": func(ctx context.Context, b *engine.Box) error {
 		for _, err := range b.ReadDir(ctx, "d") {
 			if err != nil {

@@ -1,14 +1,11 @@
 package guest
 
 import (
-	"encoding/binary"
 	"errors"
-	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/computekit/compute/providers/local/internal/spool"
 	"github.com/computekit/compute/providers/local/internal/wire"
@@ -94,7 +91,14 @@ func (s *server) startProcess(c wire.Conn, r *wire.Request) {
 		reply(c, err)
 		return
 	}
-	_ = c.Send(&wire.Reply{ID: p.id, PID: p.pid, Processes: []wire.Process{p.describe()}})
+	if c.Send(&wire.Reply{ID: p.id, PID: p.pid, Processes: []wire.Process{p.describe()}}) == nil && r.Hold {
+		select {
+		case <-p.exited:
+		case <-hangup(c):
+		}
+	}
+	p.stdout.Release()
+	p.stderr.Release()
 }
 
 func (s *server) background(r *wire.Request) (*process, error) {
@@ -110,6 +114,7 @@ func (s *server) background(r *wire.Request) (*process, error) {
 	}
 	io.open()
 	p := &process{child: ch, argv: r.Argv, dir: r.Dir, stdio: io, stdout: spool.New(), stderr: spool.New()}
+	p.hold(r)
 	if err := s.table.add(p); err != nil {
 		_ = killTree(ch.mark.inode)
 		io.close()
@@ -125,34 +130,6 @@ func (s *server) background(r *wire.Request) (*process, error) {
 	go p.collect(p.stderr, io.err)
 	return p, nil
 }
-
-// collect spools a stream until its last writer has closed it. The stream
-// counts as ended a moment after the process has, even if children that it
-// left behind keep it open; what they write is still kept.
-func (p *process) collect(sp *spool.Spool, f *os.File) {
-	if f == nil {
-		sp.Close()
-		return
-	}
-	defer f.Close()
-	buf := make([]byte, 16<<10)
-	go func() {
-		<-p.exited
-		time.Sleep(drainTime)
-		sp.Close()
-	}()
-	for {
-		n, err := f.Read(buf)
-		_, _ = sp.Write(buf[:n])
-		p.bounds.wrote(p.child, n)
-		if err != nil {
-			sp.Close()
-			return
-		}
-	}
-}
-
-const drainTime = 50 * time.Millisecond
 
 func (p *process) describe() wire.Process {
 	d := wire.Process{
@@ -224,39 +201,6 @@ func hangup(c wire.Conn) <-chan struct{} {
 		wire.CloseAll(files)
 	}()
 	return gone
-}
-
-// output sends a stream from an offset on, each portion after its offset,
-// because bytes that are no longer kept leave gaps.
-func (s *server) output(c wire.Conn, r *wire.Request) {
-	s.withProcess(c, r, func(p *process) {
-		sp := p.stdout
-		if r.Stream == wire.Stderr {
-			sp = p.stderr
-		}
-		gone := hangup(c)
-		offset := r.Offset
-		for {
-			data, at, more := sp.At(offset)
-			if len(data) == 0 && (more == nil || !r.Follow) {
-				_ = c.Send(&wire.Reply{Done: true, Offset: at})
-				return
-			}
-			if len(data) == 0 {
-				select {
-				case <-more:
-				case <-gone:
-					return
-				}
-				continue
-			}
-			frame := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(data)), uint64(at))
-			if c.WriteFrame(wire.KindData, append(frame, data...)) != nil {
-				return
-			}
-			offset = at + int64(len(data))
-		}
-	})
 }
 
 func (s *server) signal(c wire.Conn, r *wire.Request) {

@@ -99,6 +99,12 @@ func (m *Machine) StartProcess(ctx context.Context, cmd engine.Command) (engine.
 	if files.tty {
 		p.tty = files.out[0]
 	}
+	for i, s := range []engine.Stream{engine.Stdout, engine.Stderr} {
+		if cmd.Held&s != 0 {
+			p.outputs[i].Hold()
+			context.AfterFunc(cmd.HoldContext, p.outputs[i].Release)
+		}
+	}
 	if err := m.table.add(p); err != nil {
 		files.close()
 		return engine.Process{}, errors.Join(err, c.kill())
@@ -126,6 +132,7 @@ func (m *Machine) collect(p *background, out []*os.File) {
 		m.keep(pump)
 		m.own(func() {
 			<-p.exited
+			p.outputs[i].Release() // what is still to come is little
 			pump.settle(time.Now())
 			p.outputs[i].Close()
 		})

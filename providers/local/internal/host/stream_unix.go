@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/computekit/compute/providers/local/internal/engine"
+	"github.com/computekit/compute/providers/local/internal/spool"
 )
 
 // WriteStdin writes to a background process's standard input, and closes it
@@ -58,14 +59,51 @@ func (p *background) write(ctx context.Context, w *os.File, data io.Reader, last
 // has ended. Where the bytes asked for are no longer kept, it calls gap, if not
 // nil, with how many are missing, and goes on behind them.
 func (m *Machine) Output(ctx context.Context, id string, s engine.Stream, offset int64, follow bool, w io.Writer, gap func(int64)) (int64, error) {
-	p, err := m.process(ctx, id)
+	from, err := m.spool(ctx, id, s)
 	if err != nil {
 		return offset, err
 	}
-	from := p.outputs[0]
-	if s == engine.Stderr {
-		from = p.outputs[1]
+	return m.output(ctx, from, offset, follow, w, gap)
+}
+
+// HeldOutput copies all of a stream of Command.Held, as Output does. The process
+// does not get far ahead of w.
+func (m *Machine) HeldOutput(ctx context.Context, id string, s engine.Stream, w io.Writer, gap func(int64)) error {
+	from, err := m.spool(ctx, id, s)
+	if err != nil {
+		return err
 	}
+	defer from.Release()
+	_, err = m.output(ctx, from, 0, true, &taker{w: w, from: from}, gap)
+	return err
+}
+
+// A taker tells a spool what it has written.
+type taker struct {
+	w    io.Writer
+	from *spool.Spool
+	n    int64
+}
+
+func (t *taker) Write(b []byte) (int, error) {
+	n, err := t.w.Write(b)
+	t.n += int64(n)
+	t.from.Take(t.n)
+	return n, err
+}
+
+func (m *Machine) spool(ctx context.Context, id string, s engine.Stream) (*spool.Spool, error) {
+	p, err := m.process(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if s == engine.Stderr {
+		return p.outputs[1], nil
+	}
+	return p.outputs[0], nil
+}
+
+func (m *Machine) output(ctx context.Context, from *spool.Spool, offset int64, follow bool, w io.Writer, gap func(int64)) (int64, error) {
 	for {
 		data, at, more := from.At(offset)
 		switch {

@@ -8,6 +8,10 @@ const (
 	Limit     = 8 << 20
 	chunkSize = 64 << 10
 	floor     = 256 << 10
+	// window is how far the writer of a held spool may be ahead of its reader. With
+	// what a pipe holds besides, it is less than floor: what the reader lacks when
+	// the process ends is kept.
+	window = 128 << 10
 )
 
 // held counts the bytes that all spools hold. total bounds what all streams of
@@ -34,12 +38,45 @@ type Spool struct {
 	closed    bool
 	forgotten bool
 	more      chan struct{} // closed when there is more to read
+
+	held  bool
+	taken int64 // by the reader that it is held for
+	room  sync.Cond
 }
 
 // New returns an empty spool.
-func New() *Spool { return &Spool{more: make(chan struct{})} }
+func New() *Spool {
+	s := &Spool{more: make(chan struct{})}
+	s.room.L = &s.mu
+	return s
+}
 
-// Write appends to the stream. It never fails.
+// Hold has Write wait, until Release, for a reader that calls Take, so that
+// nothing is dropped before that has it.
+func (s *Spool) Hold() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = true
+}
+
+// Take tells that the reader has everything before offset.
+func (s *Spool) Take(offset int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken = max(s.taken, offset)
+	s.room.Broadcast()
+}
+
+// Release ends Hold, for good.
+func (s *Spool) Release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = false
+	s.room.Broadcast()
+}
+
+// Write appends to the stream. It never fails. While the spool is held, it
+// waits for the reader not to be far behind.
 func (s *Spool) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,6 +95,9 @@ func (s *Spool) Write(p []byte) (int, error) {
 	s.end += int64(len(p))
 	s.trim(count(int64(len(p))))
 	s.wake()
+	for s.held && s.end-s.taken > window {
+		s.room.Wait()
+	}
 	return len(p), nil
 }
 
@@ -107,7 +147,8 @@ func (s *Spool) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	count(s.start - s.end)
-	s.chunks, s.start, s.forgotten = nil, s.end, true
+	s.chunks, s.start, s.forgotten, s.held = nil, s.end, true, false
+	s.room.Broadcast()
 }
 
 // Size returns how many bytes have been written.

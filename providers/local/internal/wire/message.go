@@ -56,7 +56,7 @@ const (
 // Streams of a process.
 const (
 	Stdout = 1
-	Stderr = 2
+	Stderr = 2 // another bit: OpStart can name both
 )
 
 // A Size is the size of a terminal in characters; the zero Size is none.
@@ -86,8 +86,11 @@ type Request struct {
 	To     string
 	Mode   uint32
 	Net    string
-	Hold   bool // freeze: thaw when the connection ends
-	EOF    bool // stdin: close it after the data
+	// Hold: freeze: thaw when the connection ends. Start: until the connection
+	// ends, hold the process back for a reader of each output in Stream, which may
+	// be both. Output: be that reader.
+	Hold bool
+	EOF  bool // stdin: close it after the data
 }
 
 func (r *Request) fields(c *codec) {
