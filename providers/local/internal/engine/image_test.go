@@ -51,7 +51,7 @@ func TestImage(t *testing.T) {
 	needImages(t)
 	const mib = 1 << 20
 	b := limitedBox(t, Limits{Disk: 20 * mib})
-	out, exit := sh(t, b, "head -c 10000000 /dev/urandom >keep && md5sum <keep; head -c 30000000 /dev/zero >/root/big")
+	out, exit := sh(t, b, "exec 2>&1; head -c 10000000 /dev/urandom >keep && md5sum <keep; head -c 30000000 /dev/zero >/root/big")
 	sum, complaint, _ := strings.Cut(out, "\n")
 	if exit.Code == 0 || exit.Limit != "" || !strings.Contains(complaint, "No space left on device") {
 		t.Errorf("%+v %q", exit, complaint)
@@ -83,7 +83,7 @@ func TestImage(t *testing.T) {
 
 	// The next run sees the files, and has the room that they leave.
 	next := limitedBox(t, Limits{Disk: 20 * mib, Earlier: 1}, b.Upper())
-	out, exit = sh(t, next, "md5sum <keep; head -c 12000000 /dev/zero >more")
+	out, exit = sh(t, next, "exec 2>&1; md5sum <keep; head -c 12000000 /dev/zero >more")
 	if !strings.HasPrefix(out, sum+"\n") || exit.Code == 0 {
 		t.Errorf("%+v %q", exit, out)
 	}
