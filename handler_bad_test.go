@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,11 +19,11 @@ import (
 )
 
 // zeroes is a body without an end.
-type zeroes struct{ n int64 }
+type zeroes struct{ n atomic.Int64 }
 
 func (z *zeroes) Read(p []byte) (int, error) {
 	clear(p)
-	z.n += int64(len(p))
+	z.n.Add(int64(len(p)))
 	return len(p), nil
 }
 
@@ -94,7 +95,7 @@ func TestHandlerRefusesBadRequests(t *testing.T) {
 				require.Equal(t, []any{tt.status, tt.code, tt.error, false}, []any{status, answer.Code, answer.Error, answer.Success})
 				require.Equal(t, "application/json", resp.Header.Get("Content-Type"))
 				if z, ok := body.(*zeroes); ok {
-					require.Less(t, z.n, int64(16<<20), "the rest is not read")
+					require.Less(t, z.n.Load(), int64(16<<20), "the rest is not read")
 				}
 			})
 		})

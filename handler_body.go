@@ -39,7 +39,7 @@ func (h *handler) decodeHead(rc *http.ResponseController, r *http.Request, x *ex
 	if req.Stdin != "" || req.StdinBase64 != nil {
 		return badRequest("stdin cannot be in the request and behind it")
 	}
-	x.req, x.behind = req, &behindReader{r: http.MaxBytesReader(nil, io.NopCloser(buffered), h.opts.MaxUpload), rc: rc}
+	x.req, x.behind = req, &behindReader{linger: r.ProtoMajor == 1, r: http.MaxBytesReader(nil, io.NopCloser(buffered), h.opts.MaxUpload), rc: rc}
 	return nil
 }
 
@@ -61,13 +61,17 @@ func readLine(r *bufio.Reader, limit int64) ([]byte, error) {
 	}
 }
 
+// lingering is how long a client that is answered may go on sending.
+const lingering = 500 * time.Millisecond
+
 // behindReader is what is behind a request. If that is cut it fails, lest half
 // of it should pass for the whole.
 type behindReader struct {
-	rc  *http.ResponseController
-	mu  sync.Mutex // held while reading
-	r   io.Reader
-	eof bool
+	linger bool
+	rc     *http.ResponseController
+	mu     sync.Mutex // held while reading
+	r      io.Reader
+	eof    bool
 }
 
 func (b *behindReader) Read(p []byte) (int, error) {
@@ -90,6 +94,10 @@ func (b *behindReader) end() {
 		defer b.mu.Unlock()
 		if b.eof {
 			return
+		}
+		if b.linger { // else a client that is still sending loses the answer with the connection
+			_ = b.rc.SetReadDeadline(time.Now().Add(lingering))
+			_, _ = io.Copy(io.Discard, b.r)
 		}
 		_ = b.rc.SetReadDeadline(time.Now())
 	} else {

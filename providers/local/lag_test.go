@@ -52,7 +52,11 @@ func numbersSum(t *testing.T, c compute.Compute) []byte {
 func TestWriterThatLags(t *testing.T) {
 	for _, isolation := range []local.Isolation{local.Namespaces, local.Landlock, local.None, local.GVisor} {
 		t.Run(string(isolation), func(t *testing.T) {
-			c := newLocal(t, passable(t), isolation)
+			dir := passable(t)
+			if isolation == local.GVisor {
+				newGVisor(t, dir) // or skip
+			}
+			c := newLocal(t, dir, isolation)
 			want := numbersSum(t, c)
 			sb := computetest.NewSandbox(t, c, nil)
 			for name, stream := range map[string]string{"stdout": "", "stderr": " >&2"} {

@@ -41,6 +41,9 @@ func (g *generator) value(s *openapi3.Schema) any {
 	case s.Type.Is(openapi3.TypeString):
 		return fmt.Sprintf("text %d", g.last)
 	}
+	if s.Type != nil && s.Type.Includes(openapi3.TypeString) { // among others
+		return fmt.Sprintf("text %d", g.last)
+	}
 	panic(fmt.Sprintf("a schema of type %v", s.Type))
 }
 
