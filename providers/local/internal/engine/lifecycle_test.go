@@ -82,6 +82,7 @@ func TestReattach(t *testing.T) {
 func TestNoResidue(t *testing.T) {
 	newBox(t)
 	parent := t.TempDir()
+	time.Sleep(time.Second) // until no connection of other tests is spare any more
 	before := residue(t)
 	for i := range 5 {
 		dir := filepath.Join(parent, fmt.Sprint("box", i))
