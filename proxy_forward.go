@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/computekit/compute/internal/duplex"
 )
 
 // notFoundAfter is how long it takes at least to learn that there is no such
@@ -37,7 +39,7 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, t target, b *bac
 	}
 	out := &proxyWriter{w, http.NewResponseController(w), p.opts.IdleTimeout}
 	defer func() { _ = out.rc.SetWriteDeadline(time.Time{}) }() // the connection serves others after us
-	(&httputil.ReverseProxy{
+	duplex.Serve(&httputil.ReverseProxy{
 		Rewrite:        f.rewrite,
 		ModifyResponse: f.modify,
 		Transport:      b.transport,
@@ -50,7 +52,7 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, t target, b *bac
 			}
 			p.refuse(r.Context(), w, t, err, started)
 		},
-	}).ServeHTTP(out, r)
+	}, out, r)
 }
 
 // isGone reports whether a sandbox is no more.

@@ -200,6 +200,40 @@ func TestProxyPasses(t *testing.T) {
 
 // TestProxyWebSocket also has the program compare Origin with Host, as it does
 // by default.
+// An answer may begin before the request has ended, which goes on.
+func TestProxyAnswersEarly(t *testing.T) {
+	for proto, http2 := range map[string]bool{"http": false, "https": true} {
+		t.Run(proto, func(t *testing.T) {
+			p := newProxied(t, compute.ProxyOptions{URL: proto + "://*.example.net"}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				rc := http.NewResponseController(w)
+				assert.NoError(t, rc.EnableFullDuplex())
+				_, _ = io.WriteString(w, "early\n")
+				assert.NoError(t, rc.Flush())
+				_, err := io.Copy(w, r.Body)
+				assert.NoError(t, err)
+			}), http2)
+			body, more := io.Pipe()
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url(t), body)
+			require.NoError(t, err)
+			req.ContentLength = 400 << 10
+			resp, err := p.client.Do(req)
+			require.NoError(t, err)
+			defer resp.Body.Close()
+			answer := bufio.NewReader(resp.Body)
+			line, err := answer.ReadString('\n')
+			require.NoError(t, err)
+			require.Equal(t, "early\n", line)
+			late := strings.Repeat("late", 100<<10)
+			_, err = io.WriteString(more, late)
+			require.NoError(t, err)
+			require.NoError(t, more.Close())
+			data, err := io.ReadAll(answer)
+			require.NoError(t, err)
+			require.Equal(t, sha256.Sum256([]byte(late)), sha256.Sum256(data))
+		})
+	}
+}
+
 func TestProxyWebSocket(t *testing.T) {
 	echo := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, err := websocket.Accept(w, r, nil)

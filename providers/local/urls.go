@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/internal/duplex"
 )
 
 // localhost is the domain whose names are all this machine (RFC 6761).
@@ -163,7 +164,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		_ = control.SetWriteDeadline(time.Unix(1, 0))
 		_ = control.SetReadDeadline(time.Unix(1, 0))
 	})()
-	r.proxy.ServeHTTP(w, req.WithContext(ctx))
+	duplex.Serve(r.proxy, w, req.WithContext(ctx))
 }
 
 // remove ends the routes of a sandbox, or of some of its ports, and waits for

@@ -138,6 +138,33 @@ func TestNamedURLStreams(t *testing.T) {
 	assert.Less(t, time.Since(begin), 10*time.Second)
 }
 
+// An answer may begin before the request has ended, which goes on.
+func TestNamedURLAnswersEarly(t *testing.T) {
+	c := newLocal(t, t.TempDir(), local.Namespaces)
+	ctx := t.Context()
+	sb := computetest.NewSandbox(t, c, nil)
+	scripted(t, sb, 8080, `print $c "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nearly\n"; read($c, my $b, 4); print $c $b`)
+	u, err := compute.OpenURL(ctx, sb, 8080, &compute.URLOptions{Subdomain: "early"})
+	require.NoError(t, err)
+	body, more := io.Pipe()
+	defer more.Close()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u, body)
+	require.NoError(t, err)
+	req.ContentLength = 4
+	resp, err := localhostClient().Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	answer := bufio.NewReader(resp.Body)
+	line, err := answer.ReadString('\n')
+	require.NoError(t, err)
+	assert.Equal(t, "early\n", line)
+	_, err = io.WriteString(more, "late")
+	require.NoError(t, err)
+	late, err := io.ReadAll(answer)
+	require.NoError(t, err)
+	assert.Equal(t, "late", string(late))
+}
+
 // A protocol that takes over the connection passes both ways.
 func TestNamedURLUpgrades(t *testing.T) {
 	c := newLocal(t, t.TempDir(), local.Namespaces)

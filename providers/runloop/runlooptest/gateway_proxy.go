@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/computekit/compute/internal/duplex"
 	"github.com/computekit/compute/providers/runloop/runloopapi"
 )
 
@@ -147,7 +148,7 @@ func (e *Emulator) proxyTo(w http.ResponseWriter, r *http.Request, up *upstream,
 		},
 		ErrorLog: discardLog,
 	}
-	p.ServeHTTP(w, out)
+	duplex.Serve(p, w, out)
 }
 
 // newTransport returns what requests of gateways are sent with. It trusts the

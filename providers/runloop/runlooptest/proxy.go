@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/internal/duplex"
 	"github.com/computekit/compute/providers/runloop/runloopapi"
 )
 
@@ -156,7 +157,7 @@ func (e *Emulator) proxy(w http.ResponseWriter, r *http.Request, sb compute.Sand
 		},
 		ErrorLog: discardLog,
 	}
-	p.ServeHTTP(w, r)
+	duplex.Serve(p, w, r)
 }
 
 // endpoint returns the backend's own URL of a port.

@@ -11,6 +11,8 @@ import (
 	"net/http/httputil"
 	"os"
 	"time"
+
+	"github.com/computekit/compute/internal/duplex"
 )
 
 const (
@@ -60,7 +62,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, err)
 		return
 	}
-	p.forward.ServeHTTP(w, r)
+	duplex.Serve(p.forward, w, r)
 }
 
 func withPort(host, port, usual string) string {
