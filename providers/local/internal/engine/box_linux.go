@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -118,7 +119,7 @@ func (b *Box) Dial(ctx context.Context, network, address string) (net.Conn, erro
 type call struct {
 	wire.Conn
 	ctx  context.Context
-	stop func() bool
+	stop func() bool // ends the power of ctx over the connection, and whether it was never used
 }
 
 // call sends a request. Until release or close, the end of ctx interrupts
@@ -141,7 +142,18 @@ func (b *Box) call(ctx context.Context, r *wire.Request) (*call, error) {
 
 func newCall(ctx context.Context, conn wire.Conn) *call {
 	c := &call{Conn: conn, ctx: ctx}
-	c.stop = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
+		_ = conn.SetDeadline(time.Unix(1, 0))
+	})
+	c.stop = sync.OnceValue(func() bool {
+		unused := stop()
+		if !unused {
+			<-interrupted // lest it spoil a deadline that comes after
+		}
+		return unused
+	})
 	return c
 }
 

@@ -5,6 +5,7 @@ package engine
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -65,6 +66,25 @@ func TestAbandonedWrite(t *testing.T) {
 	}
 	if out, _ := sh(t, b, "cat f; test -L link && echo link; stat -c %a f"); out != "newlink\n600\n" {
 		t.Errorf("%q", out)
+	}
+}
+
+// The end of the context, which interrupts what waits for init, does not keep
+// Close from waiting for the new file to be gone.
+func TestAbandonedWriteOfAnEndedContext(t *testing.T) {
+	b := newBox(t)
+	sh(t, b, "mkdir d")
+	for range 300 {
+		ctx, cancel := context.WithCancel(t.Context())
+		w, err := b.Create(ctx, "d/f", 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		w.Close()
+		for e, err := range b.ReadDir(t.Context(), "d") {
+			t.Fatal("left behind:", e.Name, err)
+		}
 	}
 }
 
