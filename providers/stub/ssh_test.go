@@ -115,6 +115,9 @@ func TestSSHRefuses(t *testing.T) {
 	s, _, _ := sshSession(t, c)
 	assert.Error(t, s.RequestSubsystem("sftp"))
 	assert.Error(t, s.Start(""))
+	open, input := io.Pipe()
+	defer input.Close()
+	s.Stdin = open // or cat ends
 	require.NoError(t, s.Start("cat"))
 	ok, err := s.SendRequest("exec", true, ssh.Marshal(struct{ C string }{"echo"}))
 	require.NoError(t, err)
