@@ -21,7 +21,8 @@ type HandlerOptions struct {
 	// them, templates, snapshots, volumes. Listings show only one's own, and
 	// another's is answered as if it did not exist. What was created without
 	// the handler belongs to nobody. An error, or an empty name, refuses the
-	// request like one of Authorize. Nil means that there are no tenants.
+	// request like one of Authorize. Nil means that there are no tenants. What
+	// a build names is looked up by the provider: see [OwnerKey].
 	Owner func(r *http.Request, req *Request) (string, error)
 
 	// Limits bounds what each owner may use, and Allow what may be asked for.

@@ -11,14 +11,17 @@ import (
 	"strings"
 )
 
-// ownerKey is the metadata under which the tenant of a sandbox, template or
-// snapshot is kept. Clients neither read nor write it, nor filter by it.
-const ownerKey = "compute.owner"
+// OwnerKey is the metadata under which a handler with [HandlerOptions.Owner]
+// keeps the tenant of a sandbox, template or snapshot. Its clients neither read
+// nor write it, nor filter by it. A provider whose builds can start from another
+// template, by name in a Dockerfile for instance, lets one that has an owner
+// start from, copy from, and share caches with those of the same owner only.
+const OwnerKey = "compute.owner"
 
 // checkMetadata refuses to let clients name what is reserved.
 func (x *exchange) checkMetadata() error {
-	if _, ok := x.req.Options.Metadata[ownerKey]; ok && x.opts != nil {
-		return badRequest("metadata %q is reserved", ownerKey)
+	if _, ok := x.req.Options.Metadata[OwnerKey]; ok && x.opts != nil {
+		return badRequest("metadata %q is reserved", OwnerKey)
 	}
 	return nil
 }
@@ -32,21 +35,21 @@ func (x *exchange) mark(metadata map[string]string) map[string]string {
 	if marked == nil {
 		marked = map[string]string{}
 	}
-	marked[ownerKey] = x.owner
+	marked[OwnerKey] = x.owner
 	return marked
 }
 
 func (x *exchange) owns(metadata map[string]string) bool {
-	return x.owner == "" || metadata[ownerKey] == x.owner
+	return x.owner == "" || metadata[OwnerKey] == x.owner
 }
 
 // unmark returns the metadata without the tenant.
 func (x *exchange) unmark(metadata map[string]string) map[string]string {
-	if _, ok := metadata[ownerKey]; !ok || x.opts == nil {
+	if _, ok := metadata[OwnerKey]; !ok || x.opts == nil {
 		return metadata
 	}
 	bare := maps.Clone(metadata)
-	delete(bare, ownerKey)
+	delete(bare, OwnerKey)
 	return bare
 }
 
@@ -156,7 +159,7 @@ func (x *exchange) findTemplate(ctx context.Context, idOrName string) (*Template
 // sharedTemplate finds a template that is no tenant's. Any of them might give
 // the same name to one of their own.
 func (x *exchange) sharedTemplate(ctx context.Context, idOrName string) (*Template, error) {
-	shared := func(t *Template) bool { _, owned := t.Metadata[ownerKey]; return !owned }
+	shared := func(t *Template) bool { _, owned := t.Metadata[OwnerKey]; return !owned }
 	t, err := x.c.GetTemplate(ctx, idOrName)
 	if err != nil || shared(t) {
 		return t, err
@@ -181,7 +184,7 @@ func (x *exchange) getSnapshot(ctx context.Context, id string) (*Snapshot, error
 }
 
 // Volumes have no metadata: their names begin with the tenant.
-const volumeMark = ownerKey + "="
+const volumeMark = OwnerKey + "="
 
 func (x *exchange) volumePrefix() string {
 	sum := sha256.Sum256([]byte(x.owner))

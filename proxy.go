@@ -39,9 +39,10 @@ type ProxyOptions struct {
 	// is not asked about requests by signed links. Nil makes everybody "".
 	Owner func(r *http.Request) (string, error)
 
-	// OwnerKey is the key of the sandbox metadata that holds its owner. A
-	// sandbox with another owner than the request's is answered as one that
-	// does not exist. Empty leaves the question to Authorize.
+	// OwnerKey is the key of the sandbox metadata that holds its owner: the
+	// constant [OwnerKey] for sandboxes of a handler. A sandbox with another
+	// owner than the request's is answered as one that does not exist. Empty
+	// leaves the question to Authorize.
 	OwnerKey string
 
 	// LinkKey signs links; it has at least 32 random bytes. Nil is no links.

@@ -143,7 +143,12 @@ func (w *stageWork) cacheMount(m *runMount, o fields) error {
 	if from := o.take("from", ""); from != "" {
 		return lacking("from=%s in a mount of type cache", from)
 	}
-	m.file = w.p.state.path("steps", mountCaches, digest(id, fmt.Sprint(engine.HasUsers()))+".tar")
+	parts := []string{id, fmt.Sprint(engine.HasUsers())}
+	if owner := w.owner(); owner != "" { // neither read nor filled by others
+		parts = append(parts, owner)
+		m.key = append(m.key, "owner", owner)
+	}
+	m.file = w.p.state.path("steps", mountCaches, digest(parts...)+".tar")
 	return m.owner(o, "0755")
 }
 

@@ -41,7 +41,7 @@ func (b *builder) base(ctx context.Context, ref string) (*point, error) {
 	case baseScratch:
 		return &point{key: digest(baseScratch), bare: true}, nil
 	}
-	m, err := b.p.findTemplate(b.op, ref)
+	m, err := b.p.findTemplate(b.op, ref, b.owner())
 	switch {
 	case err == nil && m.Status != compute.TemplateReady:
 		return nil, wrong("the template %s is not ready", ref)
@@ -56,6 +56,9 @@ func (b *builder) base(ctx context.Context, ref string) (*point, error) {
 	}
 	return im.point(), nil
 }
+
+// owner is whose template this will be, if it is a tenant's of a handler.
+func (b *builder) owner() string { return b.opts.Metadata[compute.OwnerKey] }
 
 // defaultBase is what sandboxes start from that do not say.
 func (b *builder) defaultBase(ctx context.Context) (*point, error) {

@@ -44,7 +44,7 @@ func (p *Provider) settleTemplate(o *compute.CreateSandboxOptions, m *meta) erro
 }
 
 func (p *Provider) readyTemplateMeta(op, idOrName string) (*templateMeta, error) {
-	t, err := p.findTemplate(op, idOrName)
+	t, err := p.findTemplate(op, idOrName, "")
 	if err != nil {
 		return nil, err
 	}

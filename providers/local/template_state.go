@@ -91,11 +91,12 @@ func (p *Provider) abandoned(m *templateMeta) (string, error) {
 }
 
 // findTemplate finds a template by its ID, or else the newest ready one of that
-// name.
-func (p *Provider) findTemplate(op, idOrName string) (*templateMeta, error) {
+// name, among those of an owner; for "" among all.
+func (p *Provider) findTemplate(op, idOrName, owner string) (*templateMeta, error) {
+	visible := func(m *templateMeta) bool { return owner == "" || m.Metadata[compute.OwnerKey] == owner }
 	if validID(idOrName, templatePrefix) {
 		m, err := p.state.loadTemplate(idOrName)
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		if err == nil && visible(m) || err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return m, p.outside(op, idOrName, err)
 		}
 	}
@@ -104,7 +105,7 @@ func (p *Provider) findTemplate(op, idOrName string) (*templateMeta, error) {
 		return nil, err
 	}
 	for _, m := range all {
-		if m.Name == idOrName && m.Status == compute.TemplateReady {
+		if m.Name == idOrName && m.Status == compute.TemplateReady && visible(m) {
 			return m, nil
 		}
 	}

@@ -224,7 +224,7 @@ func (p *Provider) lookUpTemplate(ctx context.Context, op, idOrName string) (*te
 	if err := ended(ctx, op, idOrName); err != nil {
 		return nil, "", err
 	}
-	m, err := p.findTemplate(op, idOrName)
+	m, err := p.findTemplate(op, idOrName, "")
 	if err != nil {
 		return nil, "", err
 	}
