@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -65,6 +67,21 @@ func runPython(t *testing.T, b *Box, script string) (string, Exit) {
 		t.Fatal(err)
 	}
 	return out.String(), exit
+}
+
+// What the program ignores, as one does that nohup has started, is its own
+// matter: commands end by the signals that end commands.
+func TestIgnoredSignalsAreNotInherited(t *testing.T) {
+	signals := []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM}
+	signal.Ignore(signals...)
+	defer signal.Reset(signals...)
+	b := newBox(t)
+	for _, sig := range signals {
+		out, exit := sh(t, b, fmt.Sprintf("kill -%d $$; echo alive", sig))
+		if out != "" || exit.Signal != int(sig.(syscall.Signal)) {
+			t.Errorf("%v: %q, %+v", sig, out, exit)
+		}
+	}
 }
 
 func TestCapabilitiesAndFilter(t *testing.T) {

@@ -2,6 +2,7 @@ package guest
 
 import (
 	"os"
+	"os/signal"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -24,8 +25,10 @@ var untouched = map[unix.Signal]bool{
 // a signal, as the runtime does around fork and clone, the kernel keeps it,
 // gives it to another thread, and that one dies of it with all the process.
 // So they are ignored, which holds in that case too. Commands do not inherit
-// that, since the runtime resets what it knows it once handled.
+// that, since the runtime resets what it knows it once handled: with the first
+// line also what the host's program ignores, as one does that nohup has started.
 func shield() error {
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT)
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return err
 	}
