@@ -14,12 +14,17 @@ import (
 // that no way from inside leads to the host's file, and so that init's
 // program stays what it was when the file is replaced.
 var self = sync.OnceValues(func() (string, error) {
-	fd, err := sealedCopy("/proc/self/exe")
+	fd, err := sealedCopy(program)
 	if err != nil {
 		return "", &UnavailableError{Facility: "copying the program into sealed memory (memfd_create; see sysctl vm.memfd_noexec)", Err: err}
 	}
 	return fmt.Sprintf("/proc/self/fd/%d", fd), nil
 })
+
+// program is the executable that inits run. Tests with the race detector set it,
+// by the linker, to one without: it would make each process slow, and what it
+// says in a sandbox nobody hears.
+var program = "/proc/self/exe"
 
 // highFd is above the descriptors that a child gets, where putting those in
 // place would overwrite the program's.
