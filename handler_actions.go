@@ -12,6 +12,9 @@ const (
 	actionCreate = "compute.sandbox.create"
 	actionRun    = "compute.sandbox.runCommand"
 	actionCode   = "compute.sandbox.runCode"
+	actionStart  = "compute.sandbox.process.start"
+
+	actionOpenAPI = "compute.openapi"
 )
 
 // action is one verb of the protocol: what it needs of the request, in the
@@ -63,7 +66,7 @@ var actions = map[string]action{
 	"compute.sandbox.events":         on(sandboxEvents),
 	"compute.sandbox.rollback":       on(rollbackSandbox, needID),
 
-	"compute.sandbox.process.start":      on(startProcess, needCommand),
+	actionStart:                          on(startProcess, needCommand),
 	"compute.sandbox.process.list":       on(listProcesses),
 	"compute.sandbox.process.get":        on(onProcess(getProcess), needProcessID),
 	"compute.sandbox.process.output":     on(onProcess(processOutput), needProcessID),

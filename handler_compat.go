@@ -27,7 +27,8 @@ func (c Compat) compatible(x *exchange) {
 	}
 	switch resp.Status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotAcceptable,
-		http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
+		http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests,
+		http.StatusServiceUnavailable:
 		return
 	}
 	if req.Action == "" && resp.Status == http.StatusBadRequest { // the body could not be read

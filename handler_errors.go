@@ -132,7 +132,9 @@ var causes = []struct {
 // errorDetail is nil where code says it all, as it must of what is not found:
 // nobody shall tell who did not find it.
 func errorDetail(err error, code string) *ResponseError {
-	if _, ok := errors.AsType[*requestError](err); ok || code == "internal" || code == "not_found" {
+	if e, ok := errors.AsType[*requestError](err); ok && e.status == http.StatusServiceUnavailable {
+		return &ResponseError{NothingDone: true}
+	} else if ok || code == "internal" || code == "not_found" {
 		return nil
 	}
 	var d ResponseError

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -34,13 +35,15 @@ import (
 // it, the input of its command or the tar archive of its build context.
 //
 // When a client goes away, what it asked for is cancelled: its command is
-// killed. Background processes live on. NewHandler panics without an Authorize
+// killed. Background processes live on. The server's own ReadHeaderTimeout guards
+// against clients that are slow to ask. NewHandler panics without an Authorize
 // function.
 func NewHandler(c Compute, opts HandlerOptions) http.Handler {
 	if opts.Authorize == nil {
 		panic("compute: NewHandler without HandlerOptions.Authorize")
 	}
-	return &handler{c: c, opts: opts.withDefaults(), tenants: newTenants(opts.Limits), viewers: viewers{of: map[string]int{}}}
+	return &handler{c: c, opts: opts.withDefaults(), tenants: newTenants(opts.Limits),
+		viewers: viewers{of: map[string]int{}}, openAPI: sync.OnceValue(OpenAPI)}
 }
 
 type handler struct {
@@ -49,6 +52,8 @@ type handler struct {
 	tenants *tenants
 	viewers viewers
 	undo    undoKeys
+	hooks   hooks
+	openAPI func() []byte
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -188,38 +193,6 @@ func parseRequest(body []byte) (*Request, error) {
 	return req, nil
 }
 
-// authorize asks the application who may do what.
-func (h *handler) authorize(r *http.Request, x *exchange) error {
-	err := protect(func() (err error) {
-		if err = h.opts.Authorize(r, x.req); err != nil || h.opts.Owner == nil {
-			return err
-		}
-		x.owner, err = h.opts.Owner(r, x.req)
-		if err == nil && (x.owner == "" || hasNUL(x.owner)) {
-			err = errors.New("no owner")
-		}
-		return err
-	})
-	return x.refusal(err)
-}
-
-// refusal is what the client learns of the application's decision. What it does
-// not find is answered in the words for a sandbox that does not exist, so that
-// nobody can tell them apart.
-func (x *exchange) refusal(err error) error {
-	if _, ok := errors.AsType[*panicError](err); ok || err == nil {
-		return err
-	}
-	refusal := &requestError{StatusCode(err), statusWord(err), "refused", err}
-	switch {
-	case refusal.status == http.StatusInternalServerError:
-		refusal.status, refusal.code = http.StatusForbidden, "forbidden"
-	case errors.Is(err, ErrNotFound) && x.req.subject() != "":
-		refusal.msg = x.req.subject() + " not found"
-	}
-	return refusal
-}
-
 func acceptsEvents(r *http.Request) bool {
 	for accept := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
 		kind, params, err := mime.ParseMediaType(accept)
@@ -285,7 +258,7 @@ func setRetryAfter(header http.Header, resp *Response) {
 
 func (h *handler) log(ctx context.Context, resp *Response) {
 	switch resp.Status {
-	case http.StatusInternalServerError, http.StatusBadGateway:
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable:
 		h.opts.Logger.ErrorContext(ctx, "compute: request failed", "provider", resp.Provider, "sandbox", resp.SandboxID, "err", resp.Err)
 	}
 }

@@ -2,6 +2,7 @@ package compute
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -24,7 +25,10 @@ type HandlerLimits struct {
 	Lifetime        time.Duration // of a sandbox; asking for more is an error
 	DefaultLifetime time.Duration // of a sandbox for which none is asked; zero is Lifetime
 
-	Output int64 // bytes that one command may print to a stream before it is killed
+	// Output is how many bytes a command may print to each of its streams before
+	// it is killed. Of background processes and terminals, which print to nobody
+	// too, it is what clients get to see.
+	Output int64
 }
 
 // tenants counts what each tenant uses.
@@ -169,10 +173,27 @@ func (x *exchange) lifetime() (time.Duration, error) {
 // limitOutput makes w fail after as much as a command may print, which kills
 // the command.
 func (x *exchange) limitOutput(w io.Writer) io.Writer {
-	if x.opts == nil || x.opts.Limits.Output == 0 {
+	if w == nil || x.opts == nil || x.opts.Limits.Output == 0 {
 		return w
 	}
 	return &limitedWriter{w, x.opts.Limits.Output}
+}
+
+// attach is p.Attach for what p may print. What a client had before counts, lest
+// it should have the rest piece by piece.
+func (x *exchange) attach(ctx context.Context, p Process, stdout, stderr io.Writer, from Offsets) error {
+	err := p.Attach(ctx, x.limitOutput(skip(stdout, from.Stdout)), x.limitOutput(skip(stderr, from.Stderr)))
+	if isTooLarge(err) {
+		cleanup, cancel := detach(ctx)
+		defer cancel()
+		err = errors.Join(err, p.Kill(cleanup))
+	}
+	return err
+}
+
+func isTooLarge(err error) bool {
+	e, ok := errors.AsType[*requestError](err)
+	return ok && e.status == http.StatusRequestEntityTooLarge
 }
 
 type limitedWriter struct {

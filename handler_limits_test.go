@@ -6,12 +6,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
 	"github.com/computekit/compute"
@@ -113,6 +115,63 @@ func TestHandlerOutput(t *testing.T) {
 	require.Equal(t, event{"stdout", "9-0", `{"text":"12345678\n"}`}, stream.next())
 	require.Equal(t, event{"stdout", "10-0", `{"text":"1"}`}, stream.next())
 	require.Contains(t, stream.next().data, `"code":"too_large"`)
+}
+
+// What a process prints is counted however it is looked at, and nobody gets
+// beyond the limit piece by piece.
+func TestHandlerOutputOfProcesses(t *testing.T) {
+	f := newFar(t, limited(compute.HandlerLimits{Output: 10}), nil).as("a")
+	id := f.create()
+	start := func() string {
+		return f.do(compute.Request{Action: "compute.sandbox.terminal.create", SandboxID: id,
+			TerminalOptions: compute.TerminalOptions{Command: "echo 1234567; sleep 0.05; while true; do echo 12345678; done"}}).Terminal.TerminalID
+	}
+	for name, look := range map[string]func(terminal string){
+		"terminal.stream": func(terminal string) {
+			s := events{t, newScanner(f.send(http.MethodGet, "?action=terminal.stream&sandboxId="+id+"&terminalId="+terminal, nil).body)}
+			require.Contains(t, s.next().data, `"connected"`)
+			var ids, frames string
+			ev := s.next()
+			for ; strings.HasPrefix(ev.data, "["); ev = s.next() {
+				ids, frames = ev.id, frames+ev.data
+			}
+			require.Equal(t, "10-0", ids, frames)
+			require.JSONEq(t, `{"type":"error","code":"too_large"}`, ev.data)
+			require.Contains(t, s.next().data, `"type":"exit"`)
+		},
+		"terminal.connect": func(terminal string) {
+			conn := f.dial(url.Values{"action": {"terminal.connect"}, "sandboxId": {id}, "terminalId": {terminal}})
+			defer conn.CloseNow()
+			n := 0
+			for {
+				kind, data, err := conn.Read(t.Context())
+				require.NoError(t, err)
+				if kind == websocket.MessageText {
+					require.Contains(t, string(data), `"code":"too_large"`)
+					break
+				}
+				n += len(data)
+			}
+			require.Equal(t, 10, n)
+		},
+		"process.output": func(terminal string) {
+			stream := f.events(compute.Request{Action: "compute.sandbox.process.output", SandboxID: id, ProcessID: terminal,
+				Offsets: compute.Offsets{Stdout: 9}})
+			require.Equal(t, "10-0", stream.next().id)
+			require.Contains(t, stream.next().data, `"code":"too_large"`)
+		},
+		"process.output in one piece": func(terminal string) {
+			_, status := f.ask(compute.Request{Action: "compute.sandbox.process.output", SandboxID: id, ProcessID: terminal})
+			require.Equal(t, http.StatusRequestEntityTooLarge, status)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			terminal := start()
+			look(terminal)
+			got := f.do(compute.Request{Action: "compute.sandbox.terminal.getById", SandboxID: id, TerminalID: terminal}).Terminal
+			require.Equal(t, "exited", got.Status, "it is killed")
+		})
+	}
 }
 
 func TestHandlerUploadLimit(t *testing.T) {

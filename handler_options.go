@@ -16,6 +16,11 @@ type HandlerOptions struct {
 	// for, with [AllowAll].
 	Authorize func(r *http.Request, req *Request) error
 
+	// AuthorizeTimeout bounds how long Authorize and Owner may take together;
+	// zero is 30 s. Then the context of r ends and the client is answered with
+	// 503, as are all clients while hundreds of calls go on after that.
+	AuthorizeTimeout time.Duration
+
 	// Owner names the tenant of a request that Authorize let through. With it,
 	// everything belongs to whoever created it: sandboxes with all that is in
 	// them, templates, snapshots, volumes. Listings show only one's own, and
@@ -24,6 +29,10 @@ type HandlerOptions struct {
 	// request like one of Authorize. Nil means that there are no tenants. What
 	// a build names is looked up by the provider: see [OwnerKey].
 	Owner func(r *http.Request, req *Request) (string, error)
+
+	// OpenAPI answers GET ?action=compute.openapi with the document of [OpenAPI].
+	// Authorize, Owner and Allow are asked about it as about any other action.
+	OpenAPI bool
 
 	// Limits bounds what each owner may use, and Allow what may be asked for.
 	Limits HandlerLimits
@@ -90,6 +99,7 @@ func (o HandlerOptions) withDefaults() HandlerOptions {
 	}
 	orElse(&o.MaxBody, 1<<20)
 	orElse(&o.MaxUpload, 1<<30)
+	orElse(&o.AuthorizeTimeout, 30*time.Second)
 	orElse(&o.BodyTimeout, 30*time.Second)
 	orElse(&o.Timeout, time.Hour)
 	orElse(&o.StreamTimeout, 24*time.Hour)

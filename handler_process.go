@@ -24,22 +24,31 @@ func onProcess(f func(context.Context, *exchange, Process) error) func(context.C
 func startProcess(ctx context.Context, x *exchange, sb Sandbox) error {
 	cmd := x.command()
 	cmd.OpenStdin = x.req.OpenStdin
+	if x.events != nil && x.req.CommandOptions.Attach && x.req.Action == actionStart {
+		return x.startAttached(ctx, sb, cmd)
+	}
+	_, err := x.start(ctx, sb, cmd)
+	return err
+}
+
+// start starts cmd and describes the process.
+func (x *exchange) start(ctx context.Context, sb Sandbox, cmd *Command) (Process, error) {
 	p, err := Start(ctx, sb, cmd)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	x.resp.Process = &ResponseProcess{ProcessID: p.ID(), PID: pidOf(p.ID()), Abilities: Abilities(p)}
 	if ctx.Err() != nil { // the client has gone and will never know the ID
 		cleanup, cancel := detach(ctx)
 		defer cancel()
-		return errors.Join(ctx.Err(), p.Kill(cleanup))
+		return nil, errors.Join(ctx.Err(), p.Kill(cleanup))
 	}
 	info, err := p.Info(ctx)
 	if err != nil { // it was started all the same
 		info = &ProcessInfo{ID: p.ID(), Args: cmd.Args, Script: cmd.Script, Running: true}
 	}
 	x.resp.Process.ProcessInfo = info
-	return nil
+	return p, nil
 }
 
 // pidOf makes a number of a process's ID, for clients that know terminals by
@@ -93,8 +102,7 @@ func processOutput(ctx context.Context, x *exchange, p Process) error {
 	}
 	if x.events != nil {
 		x.events.resume(from)
-		err := p.Attach(ctx, skip(x.stdout, from.Stdout), skip(x.stderr, from.Stderr))
-		if err != nil {
+		if err := x.attach(ctx, p, x.stdout, x.stderr, from); err != nil {
 			return err
 		}
 		return getProcess(ctx, x, p)
@@ -109,7 +117,7 @@ func (x *exchange) collectOutput(ctx context.Context, p Process, from Offsets) e
 	}
 	defer cancel()
 	var stdout, stderr capture
-	err = p.Attach(limited, skip(&stdout, from.Stdout), skip(&stderr, from.Stderr))
+	err = x.attach(limited, p, &stdout, &stderr, from)
 	if limited.Err() != nil && ctx.Err() == nil {
 		err = nil // it runs on
 	}
@@ -135,7 +143,7 @@ type skipper struct {
 }
 
 func skip(w io.Writer, n int64) io.Writer {
-	if n == 0 {
+	if n == 0 || w == nil {
 		return w
 	}
 	return &skipper{w, n}

@@ -24,6 +24,7 @@ var rawActions = map[string]rawAction{
 	"compute.sandbox.terminal.connect":    {http.MethodGet, on(onTerminal(connectTerminal), needTerminalID)},
 	"compute.sandbox.dial":                {http.MethodGet, on(dialSandbox, needAddress)},
 	"compute.template.create":             {http.MethodPut, act(createTemplate, needName)},
+	actionOpenAPI:                         {http.MethodGet, act(describeProtocol)},
 }
 
 func needAddress(r *Request) error {
@@ -47,7 +48,7 @@ func (h *handler) decodeQuery(r *http.Request, x *exchange) (serveFunc, error) {
 		}
 	}
 	raw, ok := rawActions[name]
-	if !ok || raw.method != r.Method && (raw.method != http.MethodGet || r.Method != http.MethodHead) {
+	if ok = ok && (name != actionOpenAPI || h.opts.OpenAPI); !ok || raw.method != r.Method && (raw.method != http.MethodGet || r.Method != http.MethodHead) {
 		if h.opts.Compat == CompatD && r.Method == http.MethodGet {
 			return nil, badRequest("GET requests only supported for terminal.stream action")
 		}

@@ -114,6 +114,11 @@ type RequestOptions struct {
 // CommandOptions are options of a command in a [Request].
 type CommandOptions struct {
 	Background bool `json:"background,omitempty"` // start it and return; see [Start]
+
+	// Attach, of process.start that is answered with events, has the process
+	// itself as the first, "process", and then its output to its end, for which
+	// the process waits however slow the client is.
+	Attach bool `json:"attach,omitempty"`
 }
 
 // TerminalOptions says what terminal is wanted. The zero value is a shell on a

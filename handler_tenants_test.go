@@ -24,6 +24,7 @@ import (
 // tenancy makes each token a tenant.
 var tenancy = compute.HandlerOptions{
 	Authorize: compute.AllowAll,
+	OpenAPI:   true,
 	Owner: func(r *http.Request, _ *compute.Request) (string, error) {
 		if r.Header.Get("Authorization") == "nobody" {
 			return "", errors.New("s3cret")
@@ -130,6 +131,32 @@ func (f *far) fingerprint(w world) string {
 	return strings.Join(all, "\n")
 }
 
+// described returns the actions of each method by the OpenAPI document.
+func described(t *testing.T) map[string][]string {
+	type schema struct{ Enum []string }
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Parameters []struct {
+				Name   string
+				Schema schema
+			}
+		}
+		Components struct {
+			Schemas map[string]struct{ Properties map[string]schema }
+		}
+	}
+	require.NoError(t, json.Unmarshal(compute.OpenAPI(), &doc))
+	names := map[string][]string{http.MethodPost: doc.Components.Schemas["Request"].Properties["action"].Enum}
+	for method, op := range doc.Paths["/"] {
+		for _, p := range op.Parameters {
+			if p.Name == "action" {
+				names[strings.ToUpper(method)] = p.Schema.Enum
+			}
+		}
+	}
+	return names
+}
+
 // TestTenants lets a second tenant try every action there is on what the first
 // has. Each must be answered like the same on what nobody has, after as many
 // calls of the provider, and change nothing. An action that is added without
@@ -137,12 +164,16 @@ func (f *far) fingerprint(w world) string {
 func TestTenants(t *testing.T) {
 	type try struct{ method, action, accept string }
 	var tries []try
-	for _, action := range compute.ActionNames() {
-		tries = append(tries, try{http.MethodPost, action, "application/json"}, try{http.MethodPost, action, "text/event-stream"})
+	for method, names := range described(t) {
+		for _, action := range names {
+			if method != http.MethodPost {
+				tries = append(tries, try{method, action, "*/*"})
+				continue
+			}
+			tries = append(tries, try{method, action, "application/json"}, try{method, action, "text/event-stream"})
+		}
 	}
-	for action, method := range compute.RawActions() {
-		tries = append(tries, try{method, action, "*/*"})
-	}
+	require.Len(t, tries, 2*len(compute.ActionNames())+len(compute.RawActions()), "the document has all that the handler does")
 	own := []string{"compute.template.create", "compute.volume.create"} // these name nothing of others
 	for _, try := range tries {
 		t.Run(try.method+" "+try.action+" "+try.accept, func(t *testing.T) {

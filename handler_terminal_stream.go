@@ -54,7 +54,10 @@ func streamTerminal(ctx context.Context, x *exchange, p Process) error {
 		return err
 	}
 	stop := s.keepAlive(keepAlive)
-	err := p.Attach(ctx, skip(&terminalFrames{s: s}, from), nil)
+	err := x.attach(ctx, p, &terminalFrames{s: s}, nil, Offsets{Stdout: from})
+	if isTooLarge(err) {
+		err = s.send([]byte("data: {\"type\":\"error\",\"code\":\"too_large\"}\n\n"))
+	}
 	if err == nil {
 		err = x.sayExit(ctx, s, p)
 	}

@@ -169,7 +169,7 @@ func connectTerminal(ctx context.Context, x *exchange, p Process) error {
 		return err
 	}
 	output := func(s *socket) (bool, error) {
-		if err := p.Attach(s.ctx, skip(s, x.req.Offsets.Stdout), s); err != nil && !errors.Is(err, ErrTruncated) {
+		if err := x.attach(s.ctx, p, s, s, Offsets{Stdout: x.req.Offsets.Stdout}); err != nil && !errors.Is(err, ErrTruncated) {
 			return true, err
 		}
 		info, err := p.Info(s.ctx)

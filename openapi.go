@@ -1,18 +1,20 @@
 package compute
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // OpenAPI returns the description of the handler's protocol as an OpenAPI 3.1
 // document in JSON. It is made from the types and the table of actions that the
-// handler itself uses.
+// handler itself uses. [HandlerOptions.OpenAPI] has the handler give it out.
 func OpenAPI() []byte {
 	g := &schemas{made: map[string]any{}}
 	request, response := g.of(reflect.TypeFor[Request]()), g.of(reflect.TypeFor[Response]())
@@ -45,9 +47,27 @@ func OpenAPI() []byte {
 	return append(data, '\n')
 }
 
+// describeProtocol answers with the document.
+func describeProtocol(_ context.Context, x *exchange) error {
+	doc := x.raw.h.openAPI()
+	header := x.raw.header("application/json")
+	header.Set("Content-Length", strconv.Itoa(len(doc)))
+	x.raw.begun = true
+	if x.raw.r.Method == http.MethodHead {
+		return nil
+	}
+	_, err := x.raw.Write(doc)
+	return err
+}
+
 // rawOperations adds the methods whose bodies are bytes, not JSON: their requests
 // are in the URL.
 func rawOperations(path, response object) object {
+	bytes, text := object{"application/octet-stream": object{}}, object{"schema": object{"type": "string"}}
+	answers := map[string]object{
+		http.MethodGet: {"application/octet-stream": object{}, "application/x-tar": object{}, "application/json": object{}, "text/event-stream": text},
+		http.MethodPut: {"application/json": object{"schema": response}},
+	}
 	for _, method := range []string{http.MethodGet, http.MethodPut} {
 		var names []string
 		for name, act := range rawActions {
@@ -56,7 +76,6 @@ func rawOperations(path, response object) object {
 			}
 		}
 		slices.Sort(names)
-		bytes := object{"application/octet-stream": object{}}
 		op := object{
 			"operationId": strings.ToLower(method),
 			"parameters": []object{
@@ -64,7 +83,7 @@ func rawOperations(path, response object) object {
 				{"name": "request", "in": "query", "description": "The rest of the request, in JSON.", "schema": object{"type": "string"}},
 			},
 			"responses": object{
-				"200":     object{"description": "Done.", "content": bytes},
+				"200":     object{"description": "Done.", "content": answers[method]},
 				"default": object{"description": "Refused or failed.", "content": object{"application/json": object{"schema": response}}},
 			},
 		}

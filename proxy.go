@@ -87,6 +87,8 @@ type ProxyOptions struct {
 // requests, streams, WebSocket and other upgrades. It connects with [Dial]
 // where the sandbox can be dialed, and else goes through [GetEndpoint]. It
 // speaks HTTP/1.1 to the sandbox, and whatever its server speaks to clients.
+// gRPC, which comes in HTTP/2, goes on in HTTP/2, without TLS where the
+// connection is dialed.
 //
 // It is safe for concurrent use. Close it when its server has shut down.
 type Proxy struct {

@@ -2,6 +2,7 @@ package compute
 
 import (
 	"context"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -35,6 +36,7 @@ type backend struct {
 	of        *backends
 	id        string
 	transport *http.Transport
+	grpc      *http.Transport // speaks HTTP/2 alone
 
 	sb       Sandbox
 	owner    string
@@ -131,7 +133,7 @@ func (bs *backends) makeRoom() {
 	}
 	if oldest != nil {
 		delete(bs.all, oldest.id)
-		oldest.transport.CloseIdleConnections()
+		oldest.closeIdle()
 	}
 }
 
@@ -142,7 +144,7 @@ func (bs *backends) forget(b *backend) {
 		delete(bs.all, b.id)
 	}
 	bs.mu.Unlock()
-	b.transport.CloseIdleConnections()
+	b.closeIdle()
 }
 
 func (bs *backends) close() {
@@ -150,7 +152,7 @@ func (bs *backends) close() {
 	bs.mu.Lock()
 	bs.closed = true
 	for _, b := range bs.all {
-		b.transport.CloseIdleConnections()
+		b.closeIdle()
 	}
 	bs.mu.Unlock()
 	bs.dials.Wait()
@@ -158,18 +160,41 @@ func (bs *backends) close() {
 
 func (bs *backends) newBackend(id string) *backend {
 	b := &backend{of: bs, id: id, ups: map[int]*upstream{}}
-	b.transport = &http.Transport{
+	b.transport, b.grpc = b.newTransport(), b.newTransport()
+	b.grpc.Protocols = new(http.Protocols)
+	b.grpc.Protocols.SetHTTP2(true)
+	b.grpc.Protocols.SetUnencryptedHTTP2(true) // with prior knowledge
+	return b
+}
+
+func (b *backend) newTransport() *http.Transport {
+	timeout := b.of.opts.HeaderTimeout
+	return &http.Transport{
 		DialContext:            b.dial,
 		DisableCompression:     true, // what the program sends is what the client gets
 		MaxIdleConnsPerHost:    16,
 		MaxIdleConns:           64,
 		IdleConnTimeout:        30 * time.Second,
-		ResponseHeaderTimeout:  bs.opts.HeaderTimeout,
+		ResponseHeaderTimeout:  timeout,
 		ExpectContinueTimeout:  time.Second,
-		TLSHandshakeTimeout:    bs.opts.HeaderTimeout,
+		TLSHandshakeTimeout:    timeout,
 		MaxResponseHeaderBytes: 256 << 10,
 	}
-	return b
+}
+
+// over returns the transport for a request. Programs that serve gRPC speak
+// HTTP/2, and know that nobody calls them in anything else.
+func (b *backend) over(r *http.Request) *http.Transport {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if r.ProtoMajor == 2 && (kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+")) {
+		return b.grpc
+	}
+	return b.transport
+}
+
+func (b *backend) closeIdle() {
+	b.transport.CloseIdleConnections()
+	b.grpc.CloseIdleConnections()
 }
 
 // upstream is where a port is reached.

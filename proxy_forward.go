@@ -42,7 +42,7 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, t target, b *bac
 	duplex.Serve(&httputil.ReverseProxy{
 		Rewrite:        f.rewrite,
 		ModifyResponse: f.modify,
-		Transport:      b.transport,
+		Transport:      b.over(r),
 		FlushInterval:  -1, // what comes in pieces goes on in pieces
 		BufferPool:     buffers,
 		ErrorLog:       quiet,

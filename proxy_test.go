@@ -55,7 +55,9 @@ func inSandbox(tb testing.TB, h http.Handler) (compute.Compute, compute.Sandbox)
 		if err != nil {
 			return 1
 		}
-		srv := &http.Server{Handler: h}
+		srv := &http.Server{Handler: h, Protocols: new(http.Protocols)}
+		srv.Protocols.SetHTTP1(true)
+		srv.Protocols.SetUnencryptedHTTP2(true)
 		defer context.AfterFunc(ctx, func() { _ = srv.Close() })()
 		close(listening)
 		_ = srv.Serve(ln)
@@ -196,6 +198,55 @@ func TestProxyPasses(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A call of gRPC is HTTP/2 to its end: both sides stream, and the outcome is in
+// the trailer.
+func TestProxyGRPC(t *testing.T) {
+	p := newProxied(t, compute.ProxyOptions{URL: "https://*.example.net"}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Content-Type") == "text/plain" {
+			assert.Equal(t, "HTTP/1.1", r.Proto)
+			return
+		}
+		assert.Equal(t, []any{"HTTP/2.0", "trailers"}, []any{r.Proto, r.Header.Get("Te")})
+		w.Header().Set("Content-Type", "application/grpc")
+		rc := http.NewResponseController(w)
+		assert.NoError(t, rc.Flush())
+		for buf := make([]byte, 5); ; {
+			if _, err := io.ReadFull(r.Body, buf); err != nil {
+				assert.Equal(t, io.EOF, err)
+				break
+			}
+			_, _ = w.Write(buf)
+			_ = rc.Flush()
+		}
+		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "7")
+	}), true)
+	for _, kind := range []string{"application/grpc", "application/grpc+proto"} {
+		body, calls := io.Pipe()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url(t)+"/service/Method", body)
+		require.NoError(t, err)
+		req.Header.Set("Content-Type", kind)
+		req.Header.Set("Te", "trailers")
+		resp, err := p.client.Do(req)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		for _, message := range []string{"first", "secnd"} { // each is answered before the next is sent
+			_, err = io.WriteString(calls, message)
+			require.NoError(t, err)
+			got := make([]byte, 5)
+			_, err = io.ReadFull(resp.Body, got)
+			require.NoError(t, err)
+			require.Equal(t, message, string(got))
+		}
+		require.NoError(t, calls.Close())
+		rest, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Empty(t, rest)
+		require.Equal(t, "7", resp.Trailer.Get("Grpc-Status"))
+	}
+	resp, _ := p.do(t, http.MethodPost, p.url(t), "", "Content-Type: text/plain")
+	require.Equal(t, http.StatusOK, resp.StatusCode)
 }
 
 // TestProxyWebSocket also has the program compare Origin with Host, as it does

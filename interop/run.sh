@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Drives the emulator of Runloop's API with the vendor's SDK and with ComputeSDK.
+# Drives the emulator of Runloop's API with the vendor's SDK and with ComputeSDK, and this library's handler with the
+# browser client that ComputeSDK had.
 #   run.sh [-v] [script...]    runs the scripts (names such as "devbox"; all of them if none is named)
 #   run.sh --prove             breaks one promise for each script, runs the tests that are about those
 #                              promises, and fails unless all of them fail
@@ -42,6 +43,24 @@ if [ ! -d node_modules ] || ! cmp -s package-lock.json node_modules/.interop-loc
 	cp package-lock.json node_modules/.interop-lock
 fi
 (cd emulator && go build -o "$tmp/emulator" .)
+go build -o "$tmp/handler" ./handler
+export INTEROP_HANDLER="$tmp/handler"
+
+# The browser client is in no registry any more: it is built from a clone of ComputeSDK's repository, where there is one.
+if [ -n "${COMPUTE_COMPUTESDK:-}" ]; then
+	export INTEROP_UI="$tmp/ui"
+	mkdir "$INTEROP_UI" "$tmp/esbuild"
+	cp ui/* "$INTEROP_UI"
+	npm install --prefix "$tmp/esbuild" --no-audit --no-fund --ignore-scripts esbuild@0.25.12 >/dev/null
+	for era in D=24d7071fb4b1918ea4126d5d61ec10f0820083fb E=394e1e6dff6c2a5278bb69f326870970721fa1b8; do
+		mkdir "$tmp/${era%%=*}"
+		git -C "$COMPUTE_COMPUTESDK" archive "${era#*=}" packages/ui/src | tar -x -C "$tmp/${era%%=*}"
+		"$tmp/esbuild/node_modules/.bin/esbuild" --bundle --format=esm --log-level=warning \
+			--outfile="$INTEROP_UI/${era%%=*}.mjs" "$tmp/${era%%=*}/packages/ui/src/index.ts"
+	done
+else
+	echo "the handler is not held against ComputeSDK's browser client: COMPUTE_COMPUTESDK names no clone of its repository"
+fi
 
 # All traffic is held against the vendor's OpenAPI document, where that is present.
 openapi=${COMPUTE_RUNLOOP_OPENAPI:-../../shared/runloop/openapi.yml}

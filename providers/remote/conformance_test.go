@@ -1,7 +1,11 @@
 package remote_test
 
 import (
+	"context"
+	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"testing"
 
@@ -10,6 +14,9 @@ import (
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/computetest"
 	"github.com/computekit/compute/providers/local"
+	"github.com/computekit/compute/providers/runloop"
+	"github.com/computekit/compute/providers/runloop/runloopapi"
+	"github.com/computekit/compute/providers/runloop/runlooptest"
 )
 
 // longTests switches on what takes minutes.
@@ -22,15 +29,56 @@ var backends = []struct {
 	new  func(testing.TB) compute.Compute
 	cfg  computetest.Config
 }{
-	{"Stub", false, newStub, computetest.Config{Templates: true, Snapshots: true, Skip: lags}},
-	{"Local", true, newLocal, computetest.Config{Templates: true, Snapshots: true, Skip: lags, Slow: 3,
+	{"Stub", false, newStub, computetest.Config{Templates: true, Snapshots: true}},
+	{"Local", true, newLocal, computetest.Config{Templates: true, Snapshots: true, Slow: 3,
 		Client: func(compute.Compute) *http.Client { return http.DefaultClient }}},
+	{"Runloop", true, newRunloop, computetest.Config{Templates: true, Snapshots: true, Slow: 3,
+		Client: func(compute.Compute) *http.Client { return tunnelClient() },
+		Serve: func(port int) *compute.Command {
+			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))
+		}}},
 }
 
-// lags is what no request can hold back: the far end keeps so much of a
-// process's output, and a reader that falls behind more learns that it has, by
-// Result.Truncated.
-var lags = map[string]string{"NothingIsDroppedInSilence/OutputOfAWriterThatLags": "the loss is reported, not prevented"}
+// perlServer answers each connection in a process of its own.
+const perlServer = `$SIG{PIPE} = $SIG{CHLD} = "IGNORE";
+my $s = IO::Socket::INET->new(LocalPort => %d, Listen => 64, ReuseAddr => 1) or die;
+while (my $c = $s->accept) {
+  if (!fork) { while (<$c>) { last if /^\r?$/ } print $c "HTTP/1.0 200 OK\r\n\r\nok"; exit }
+  close $c
+}`
+
+// newRunloop returns a provider in front of an emulator whose devboxes have real
+// processes.
+func newRunloop(t testing.TB) compute.Compute {
+	server := runlooptest.NewServer(t, runlooptest.WithBackend(newLocal(t)))
+	base, err := url.Parse(server.URL)
+	require.NoError(t, err)
+	client, err := runloopapi.New(runloopapi.WithAPIKey(server.APIKey()), runloopapi.WithBaseURL(server.URL),
+		runloopapi.WithTunnelDomain("http://tunnel.localhost:"+base.Port()))
+	require.NoError(t, err)
+	c, err := runloop.New(runloop.Config{Client: client})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, c.Close(), "Close")
+		require.NoError(t, client.Close(), "Close")
+	})
+	return c
+}
+
+// tunnelClient asks for the URLs of the emulator's tunnels, whose host names are
+// all this machine's.
+func tunnelClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			_, port, err := net.SplitHostPort(address)
+			if err != nil {
+				return nil, err
+			}
+			return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+		},
+	}}
+}
 
 // newLocal returns a provider with a state directory of its own.
 func newLocal(t testing.TB) compute.Compute {

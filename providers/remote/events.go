@@ -130,10 +130,20 @@ func (c *client) stream(ctx context.Context, do call, each func(*event) error) (
 }
 
 func (c *client) events(ctx context.Context, do call, answer *http.Response, each func(*event) error) (*compute.Response, error) {
-	if kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type")); kind != "text/event-stream" || answer.StatusCode != http.StatusOK {
+	if !hasEvents(answer) {
 		return c.response(ctx, do, answer)
 	}
-	for r := newEventReader(answer.Body); ; {
+	return c.read(ctx, do, answer, newEventReader(answer.Body), each)
+}
+
+func hasEvents(answer *http.Response) bool {
+	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	return kind == "text/event-stream" && answer.StatusCode == http.StatusOK
+}
+
+// read is events for those that r has not yet read.
+func (c *client) read(ctx context.Context, do call, answer *http.Response, r *eventReader, each func(*event) error) (*compute.Response, error) {
+	for {
 		e, err := r.next()
 		if err != nil {
 			if errors.Is(err, io.EOF) {

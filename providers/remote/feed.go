@@ -20,19 +20,23 @@ type feed struct {
 	err error // the first failure of a reader or writer
 }
 
-// serve begins to serve. It ends with the process, or with the Provider.
-func (p *process) serve(ctx context.Context, cmd *compute.Command) {
+// serve begins to serve. It ends with the process, or with the Provider. The
+// output is what a has still to read, if there is such an answer.
+func (p *process) serve(ctx context.Context, cmd *compute.Command, a *attached) {
 	own := *cmd
 	p.feed = &feed{cmd: &own, done: make(chan struct{})}
-	ctx, cancel := p.s.background(ctx)
+	if a == nil {
+		a = &attached{}
+		a.ctx, a.cancel = p.s.background(ctx)
+	}
 	if cmd.Stdin != nil {
-		go p.pump(ctx) // one that blocks in Read is nobody's to wait for
+		go p.pump(a.ctx) // one that blocks in Read is nobody's to wait for
 	}
 	p.s.serving.Go(func() {
-		defer cancel()
+		defer a.cancel()
 		defer close(p.feed.done)
-		if err := p.Attach(ctx, cmd.Stdout, cmd.Stderr); err != nil {
-			p.giveUp(ctx, err)
+		if err := p.follow(a, cmd.Stdout, cmd.Stderr); err != nil {
+			p.giveUp(a.ctx, err)
 		}
 	})
 }

@@ -30,6 +30,9 @@ func (p *process) call(op, verb string) call {
 func (a sandboxAbilities) StartCommand(ctx context.Context, cmd *compute.Command) (compute.Process, error) {
 	do := call{op: "start command", id: a.id, req: command(a.request("process.start"), cmd)}
 	do.req.OpenStdin = cmd.OpenStdin || cmd.Stdin != nil
+	if cmd.Stdout != nil || cmd.Stderr != nil {
+		return a.startAttached(ctx, do, cmd)
+	}
 	resp, err := a.createOne(ctx, do)
 	if err != nil {
 		return nil, err
@@ -38,8 +41,8 @@ func (a sandboxAbilities) StartCommand(ctx context.Context, cmd *compute.Command
 		return nil, a.incomplete(do)
 	}
 	p := &process{s: a.Sandbox, id: resp.Process.ProcessID}
-	if cmd.Stdin != nil || cmd.Stdout != nil || cmd.Stderr != nil {
-		p.serve(ctx, cmd)
+	if cmd.Stdin != nil {
+		p.serve(ctx, cmd, nil)
 	}
 	return p.able(resp.Process.Abilities), nil
 }
