@@ -15,9 +15,8 @@ import (
 	"github.com/computekit/compute/providers/runloop/runloopapi"
 )
 
-// allLines asks for all of a command's output, which its script prints in one
-// line; noise of the shell may come before.
-const allLines = 1000
+// allLines asks for all of a command's output.
+const allLines = 1 << 20
 
 // RunCommand implements [compute.Sandbox]. A command that ends within 25 seconds
 // and has neither writers nor an input that takes its time is one request.
@@ -43,6 +42,7 @@ func (s *Sandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*comput
 	if in != nil || cmd.Stdout != nil || cmd.Stderr != nil || cmd.TTY != nil {
 		return r.live(in)
 	}
+	r.l.sweep = s.sweep()
 	return r.captured()
 }
 

@@ -29,13 +29,19 @@
 //
 // The service takes a command as a line of shell, and its output is text of which
 // only the last lines come with the answer. So a command runs within a script
-// that sees to its directory, environment, user, input and outputs, which travel
-// in base64: every byte arrives, at the price of a third more bytes on the wire
-// and of three short-lived processes more. In Runloop's own log output is in
-// base64 too. Without writers the output is in files in the devbox until the
-// command ends. The devbox needs the usual programs: sh, base64, head, mkdir,
-// rm, env, and mkfifo and dd for commands with writers; setsid, sudo or setpriv
-// for other users, and script and stty for terminals are used if they are there.
+// that sees to its directory, environment, user, input and outputs. Every byte
+// arrives: output of at most 256 KiB that is ASCII travels as it is, and all else
+// in base64, at the price of a third more bytes on the wire; in Runloop's own log
+// it is the same. Without writers the output is in files in the devbox until the
+// command ends; what is beyond [compute.MaxCapture] is thrown away there. The files
+// are in /tmp/.compute, small ones until another 32 commands have run.
+//
+// The devbox needs the usual programs: sh, base64, head, mkdir, rm, env, and mkfifo
+// and dd for commands with writers; setsid, sudo or setpriv for other users, and
+// script and stty for terminals are used if they are there. With bash, which the
+// devboxes of Runloop's own image have, a command without writers takes one process
+// more than itself, beside the shell that the service starts; with another shell
+// it is some ten.
 //
 // When the context of a command ends, one more request kills it with all its
 // children, in other sessions too: they are found by a variable in their

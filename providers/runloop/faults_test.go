@@ -1,10 +1,10 @@
 package runloop_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -23,136 +23,125 @@ func fault(op string, status int) runlooptest.Fault {
 	return runlooptest.Fault{Match: op, Status: status}
 }
 
-// singleFaults are what can go wrong with one request.
+// singleFaults are what can go wrong with one request. Without long they are some,
+// which go without a pause.
 func singleFaults() map[string]runlooptest.Fault {
-	return map[string]runlooptest.Fault{
-		"refused":          {Status: 429, RetryAfter: 10 * time.Millisecond},
+	some := map[string]runlooptest.Fault{
 		"down":             {Status: 503, RetryAfter: 10 * time.Millisecond},
-		"broken":           {Status: 500, RetryAfter: 10 * time.Millisecond},
-		"reset":            {Reset: true},
-		"reset afterwards": {AfterWork: true},
 		"down afterwards":  {Status: 502, AfterWork: true, RetryAfter: 10 * time.Millisecond},
-		"cut at once":      {Cut: true},
+		"reset afterwards": {AfterWork: true},
 		"cut in the body":  {Cut: true, CutAt: 20},
 	}
+	if long() {
+		maps.Copy(some, map[string]runlooptest.Fault{
+			"refused":     {Status: 429, RetryAfter: 10 * time.Millisecond},
+			"broken":      {Status: 500, RetryAfter: 10 * time.Millisecond},
+			"reset":       {Reset: true},
+			"cut at once": {Cut: true},
+			"cut early":   {Cut: true, CutAt: 1},
+			"cut late":    {Cut: true, CutAt: 1000},
+		})
+	}
+	return some
 }
 
-// TestSingleFaults puts each fault on each request of an operation, one at a
+// faulty is a provider whose service is to fail, with one sandbox.
+type faulty struct {
+	*emulated
+	sb   compute.Sandbox
+	want string // what is in its file in
+}
+
+// step is an operation that is to go wrong. Check is called after it, when nothing
+// goes wrong any more, with its error, which may be nil.
+type step struct {
+	do    func(ctx context.Context, f *faulty) error
+	check func(t *testing.T, f *faulty, err error)
+}
+
+// TestSingleFaults puts each fault on each request of each operation, one at a
 // time: the operation succeeds as if there had been none, or says what failed;
 // nothing runs twice and nothing is left.
 func TestSingleFaults(t *testing.T) {
 	backend := newLocal(t, t.TempDir())
-	e := newEmulated(t, backend, false, runloop.Config{}, runloopapi.WithRetries(1))
-	ctx := t.Context()
-	sb, err := e.CreateSandbox(ctx, nil)
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, sb.Destroy(context.Background())) })
-	want := strings.Repeat("line é\n", 3000) + "\xff\x00"
-	require.NoError(t, sb.Filesystem().WriteFile(ctx, "in", []byte(want), 0o644))
-
-	operations := map[string]func(t *testing.T) error{
-		"create": func(t *testing.T) error {
-			sb, err := e.CreateSandbox(ctx, &compute.CreateSandboxOptions{Metadata: map[string]string{"fault": "1"}})
-			if err == nil {
-				defer func() { require.NoError(t, sb.Destroy(ctx)) }()
-			}
-			left := 0
-			if err == nil {
-				left = 1
-			}
-			found, lerr := compute.Collect(e.ListSandboxes(ctx, &compute.ListSandboxesOptions{Metadata: map[string]string{"fault": "1"}}), 0)
-			require.NoError(t, lerr)
-			assert.Len(t, found, left, "devboxes after %v", err)
-			return err
-		},
-		"command": func(t *testing.T) error {
-			require.NoError(t, sb.Filesystem().RemoveAll(ctx, "ran"))
-			out, err := compute.Output(ctx, sb, compute.Shell("echo x >> ran; cat in"))
-			return once(t, sb, err, want, out)
-		},
-		"streamed command": func(t *testing.T) error {
-			require.NoError(t, sb.Filesystem().RemoveAll(ctx, "ran"))
-			var out bytes.Buffer
-			cmd := compute.Shell("echo x >> ran; cat in")
-			cmd.Stdout = &out
-			_, err := sb.RunCommand(ctx, cmd)
-			return once(t, sb, err, want, out.String())
-		},
-		"process": func(t *testing.T) error {
-			require.NoError(t, sb.Filesystem().RemoveAll(ctx, "ran"))
-			p, err := compute.Start(ctx, sb, compute.Shell("echo x >> ran; cat in"))
-			var res *compute.Result
-			if err == nil {
-				if res, err = p.Wait(ctx); err == nil {
-					return once(t, sb, err, want, res.Stdout)
-				}
-			}
-			return once(t, sb, err, want, "")
-		},
-		"write": func(t *testing.T) error {
-			err := sb.Filesystem().WriteFile(ctx, "out", []byte(want), 0o600)
-			if err == nil {
-				got, err := sb.Filesystem().ReadFile(ctx, "out")
-				require.NoError(t, err)
-				assert.Equal(t, want, string(got))
-			}
-			return err
-		},
-		"read": func(t *testing.T) error {
-			got, err := sb.Filesystem().ReadFile(ctx, "in")
-			if err == nil {
-				assert.Equal(t, want, string(got), "half a file is none")
-			}
-			return err
-		},
-		"list": func(t *testing.T) error {
-			found, err := compute.Collect(e.ListSandboxes(ctx, nil), 0)
-			if err == nil {
-				assert.NotEmpty(t, found)
-			}
-			return err
-		},
-		"destroy": func(t *testing.T) error { return e.DestroySandbox(ctx, "dbx_none") },
+	retries := []int{0}
+	if long() {
+		retries = []int{0, 1}
 	}
-	for name, op := range operations {
-		for what, f := range singleFaults() {
-			t.Run(name+"/"+what, func(t *testing.T) {
-				f.Match = target(name)
-				remove := e.emulator.Inject(f)
-				defer remove()
-				if err := op(t); err != nil {
-					typed, ok := errors.AsType[*compute.Error](err)
-					require.True(t, ok, "error is a %T: %v", err, err)
-					assert.Error(t, typed.Kind, "%v", err)
-					assert.NotErrorIs(t, err, compute.ErrNotFound)
-				}
+	for name, newStep := range steps() {
+		for _, n := range retries {
+			t.Run(fmt.Sprintf("%s/retries=%d", name, n), func(t *testing.T) {
+				t.Parallel()
+				f := &faulty{emulated: newEmulated(t, backend, false, runloop.Config{}, runloopapi.WithRetries(n))}
+				f.want = strings.Repeat("line é\n", 3000) + "\xff\x00"
+				f.again(t)
+				f.sweep(t, newStep)
 			})
 		}
 	}
 }
 
-// target is the operation of the emulator whose next request goes wrong.
-func target(op string) string {
-	return map[string]string{
-		"create": "devboxes.create*", "command": "executions.execute", "streamed command": "executions.stream_stdout",
-		"process": "executions.execute_async", "write": "executions.execute", "read": "files.download", "list": "devboxes.list",
-		"destroy": "devboxes.shutdown",
-	}[op]
+// sweep makes each request of a step go wrong in turn, in each way.
+func (f *faulty) sweep(t *testing.T, newStep func() step) {
+	var requests int
+	t.Run("none", func(t *testing.T) { // and see how many there are
+		s := newStep()
+		requests = f.requests(t, "without a fault", func() error { return s.do(t.Context(), f) })
+		s.check(t, f, nil)
+		f.again(t)
+	})
+	require.Positive(t, requests)
+	for nth := 1; nth <= requests && !t.Failed(); nth++ {
+		for what, fault := range singleFaults() {
+			t.Run(fmt.Sprintf("%d/%s", nth, what), func(t *testing.T) {
+				s := newStep()
+				fault.Nth = nth
+				remove := f.emulator.Inject(fault)
+				err := s.do(t.Context(), f)
+				remove()
+				if err != nil {
+					typed, ok := errors.AsType[*compute.Error](err)
+					require.True(t, ok, "error is a %T: %v", err, err)
+					assert.Error(t, typed.Kind, "%v", err)
+					assert.NotErrorIs(t, err, compute.ErrNotFound)
+				}
+				s.check(t, f, err)
+				f.again(t)
+			})
+		}
+	}
 }
 
-// once checks that a command that did not fail ran once, and one that failed at
-// most once, and that no byte was lost.
-func once(t *testing.T, sb compute.Sandbox, err error, want, got string) error {
+// again sees to it that there is the sandbox, running, and no other.
+func (f *faulty) again(t *testing.T) {
 	t.Helper()
-	ran, rerr := sb.Filesystem().ReadFile(t.Context(), "ran")
-	if err == nil {
-		require.NoError(t, rerr)
-		assert.Equal(t, "x\n", string(ran), "how often it ran")
-		requireSame(t, want, got)
-		return nil
+	ctx := t.Context()
+	if f.sb != nil {
+		if info, err := f.sb.Info(ctx); err == nil {
+			require.Len(t, f.running(t), 1, "devboxes")
+			if info.Status != compute.StatusRunning {
+				require.NoError(t, compute.Resume(ctx, f.sb))
+			}
+			return
+		}
 	}
-	assert.LessOrEqual(t, len(ran), 2, "it ran more than once")
-	return err
+	require.Empty(t, f.running(t), "devboxes")
+	var err error
+	f.sb, err = f.CreateSandbox(ctx, nil)
+	require.NoError(t, err)
+	require.NoError(t, f.sb.Filesystem().WriteFile(ctx, "in", []byte(f.want), 0o644))
+}
+
+// running returns the IDs of all devboxes that have not ended.
+func (f *faulty) running(t *testing.T) (ids []string) {
+	t.Helper()
+	for view, err := range f.client.Devboxes.List(t.Context(), nil) {
+		require.NoError(t, err)
+		if !view.Status.Final() {
+			ids = append(ids, view.ID)
+		}
+	}
+	return ids
 }
 
 // requireSame is Equal that does not print kilobytes.

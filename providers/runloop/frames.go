@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/computekit/compute/providers/runloop/runloopapi"
@@ -25,6 +26,7 @@ type frames struct {
 	end []byte // ends the output; nil if it ends with the lines
 
 	line  strings.Builder // the beginning of a line
+	plain int64           // how many of the next bytes are as they were printed
 	tail  []byte          // the last bytes, in which the end may begin
 	over  bool            // the end was seen
 	done  bool            // the last line was seen
@@ -35,6 +37,14 @@ type frames struct {
 // text takes the next piece of the output, which may end anywhere.
 func (f *frames) text(s string) error {
 	for s != "" && !f.done {
+		if n := min(f.plain, int64(len(s))); n > 0 {
+			f.plain -= n
+			if err := f.write([]byte(s[:n])); err != nil {
+				return err
+			}
+			s = s[n:]
+			continue
+		}
 		line, rest, whole := strings.Cut(s, "\n")
 		if f.line.Len()+len(line) > maxLine {
 			return fmt.Errorf("%w: a line of more than %d bytes", errFrame, maxLine)
@@ -60,6 +70,12 @@ func (f *frames) take(line string) error {
 	if last, ok := strings.CutPrefix(line, "="); ok {
 		f.done, f.last = true, last
 		return f.flush()
+	}
+	if size, ok := strings.CutPrefix(line, "~"); ok && !f.over {
+		if n, err := strconv.ParseUint(size, 10, 31); err == nil {
+			f.plain = int64(n)
+		}
+		return nil
 	}
 	piece, ok := strings.CutPrefix(line, ":")
 	if !ok || f.over {

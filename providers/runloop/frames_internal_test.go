@@ -52,6 +52,10 @@ func TestFrames(t *testing.T) {
 		"noise":               {"bash: warning\n\n" + encode("a", end) + "noise\n=0\n", "a", "0", true},
 		"after the last line": {encode("a", end) + "=0\n" + encode("b"), "a", "0", true},
 		"no exit code":        {"=n\n", "", "n", true},
+		"plain":               {"~6\nhello\n\n=0\n", "hello\n", "0", true},
+		"plain, like frames":  {"noise\n~13\n=1\n:YQ==\n~2\n\n\n=0\n", "=1\n:YQ==\n~2\n\n", "0", true},
+		"plain, cut":          {"~9\nhello\n=0\n", "hello\n=0\n", "", false},
+		"plain, no number":    {"~x\n" + encode("a") + "=0\n", "a", "0", true},
 	} {
 		for _, step := range []int{1, 2, 7, 1000} {
 			var got bytes.Buffer

@@ -32,3 +32,9 @@ func idTime(id string) (time.Time, bool) {
 	ms := uint64(binary.BigEndian.Uint16(b[:2]))<<32 | uint64(binary.BigEndian.Uint32(b[2:6]))
 	return time.UnixMilli(int64(ms)).UTC(), true //nolint:gosec // 48 bits
 }
+
+// idBefore returns what IDs made before t are less than, as text, and others not.
+func idBefore(t time.Time) string {
+	ms := fmt.Sprintf("%012x", t.UnixMilli())
+	return ms[:8] + "-" + ms[8:]
+}

@@ -17,20 +17,32 @@ const rootScript = `r=; if [ "$(id -u)" != 0 ] && sudo -n true </dev/null >/dev/
 // its environment, wherever it went; what is in the command's session; and all
 // children of those, whoever runs them. It looks again until there is nothing,
 // as they may be quicker in making more. A command that has not begun will not.
-const killScript = `b=` + stateDir + ` d=` + stateDir + `/$i
+const killScript = `b=` + stateDir + ` d=` + stateDir + `/$i q=` + stateDir + `/f/$i.
+exec 2>/dev/null
 [ -d $b ] || mkdir -p -m 1777 $b
-mkdir -m 700 $d 2>/dev/null && exit 0
+` + quickScript + `: >${q}k
+own() { mkdir -m 700 $d; }
+quick() { [ -d $b/f ] && ! ( set -C; echo 0 0 0 >${q}p ); }
+over() { [ -e $d/r ] || ! [ -e $d/p ]; }
+f=$d/p
+if quick; then
+f=${q}p
+over() { w=; read -r v v w <$f; [ -n "$w" ] && ! [ -d /proc/$w ]; }
+over && exit 0
+else
+own && exit 0
 [ -e $d/r ] && exit 0
-` + rootScript + `` + endScript + ` ` + markName + `=$i $d
+fi
+` + rootScript + endScript + ` ` + markName + `=$i $f
 n=0
-while [ -e $d/p ] && ! [ -e $d/r ] && [ $n -lt 200 ]; do n=$((n+1)); sleep 0.01; done
+while ! over && [ $n -lt 200 ]; do n=$((n+1)); sleep 0.01; done
 exit 0
 `
 
-// endScript is followed by a mark, a command's directory, and more processes,
+// endScript is followed by a mark, the file p of a command, and more processes,
 // each with the time at which it began, lest another has its number now.
 const endScript = `$r sh -c '
-m=$1 d=$2 p=none n=0 j=
+m=$1 z=$2 p=none n=0 j=
 shift 2
 for f; do
 { read -r v </proc/${f%:*}/stat; } 2>/dev/null || continue
@@ -39,7 +51,8 @@ set -- ${v##*) }
 shift 19
 [ "$1" = "$s" ] && j="$j$q "
 done
-[ -s $d/p ] && read -r p <$d/p
+[ -s $z ] && read -r p g w <$z
+g=${g:-$p}
 while [ $n -lt 200 ]; do
 n=$((n+1)) l=" $j"
 for f in $(grep -lsF "$m" /proc/[0-9]*/environ); do f=${f#/proc/}; l="$l${f%%/*} "; done
@@ -50,7 +63,7 @@ q=${v%% *}
 case $l in *" $q "*) continue;; esac
 set -- ${v##*) }
 case $l in *" $2 "*) l="$l$q "; continue;; esac
-[ "$4" = "$p" ] && l="$l$q "
+[ "$4" = "$g" ] && [ "$q" != "$w" ] && l="$l$q "
 done
 [ "$l" = "$old" ] && break
 done
@@ -70,7 +83,7 @@ done
 // have none.
 func killShell(id string) string {
 	return rootScript + "j=; f=" + stateDir + "/jobs-" + id + "; [ -s $f ] && j=$(cat $f) && rm -f $f\n" +
-		endScript + " " + shellMark + "=" + id + " none $j\nexit 0\n"
+		endScript + " " + shellMark + "=" + id + " /dev/null $j\nexit 0\n"
 }
 
 // kill ends a command by its ID. A command that has ended is no error.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/computekit/compute"
@@ -16,6 +17,8 @@ type Sandbox struct {
 	p     *Provider
 	id    string
 	files *files
+
+	commands atomic.Int64 // that were begun
 
 	mu     sync.Mutex
 	tunnel *runloopapi.TunnelView // nil if none is known

@@ -169,3 +169,27 @@ func TestLargeFile(t *testing.T) {
 	assert.Equal(t, size, n)
 	assert.Less(t, peak(t)-before, uint64(32<<20), "memory in use")
 }
+
+// Output that nobody gets does not fill the disk of the devbox, and the beginning
+// of it is returned.
+func TestEndlessOutput(t *testing.T) {
+	e := newEmulated(t, newLocal(t, t.TempDir()), false, runloop.Config{})
+	sb := computetest.NewSandbox(t, e.Provider, nil)
+	require.NoError(t, sb.Filesystem().WriteFile(t.Context(), "first", nil, 0o600)) // it makes what others need
+	res, err := sb.RunCommand(t.Context(), compute.Shell(`seq 10000000 99999999 & a=$!
+seq 10000000 99999999 >&2 & b=$!
+n=0 found=1
+while [ $n -lt 100 ] && [ $found != 0 ]; do
+n=$((n+1)); sleep .1
+[ -e /tmp/.compute/f/*.od ] && [ -e /tmp/.compute/f/*.ed ] && found=0
+done
+kill $a $b
+exit $found`))
+	require.NoError(t, err)
+	assert.Equal(t, 0, res.ExitCode, "nothing was thrown away")
+	for _, out := range []string{res.Stdout, res.Stderr} {
+		assert.Len(t, out, compute.MaxCapture)
+		assert.True(t, strings.HasPrefix(out, "10000000\n10000001\n"))
+	}
+	assert.True(t, res.Truncated)
+}

@@ -19,13 +19,13 @@ import (
 //   - sees to its directory, user, environment and input,
 //   - makes it the leader of a session, with the variable markName in its
 //     environment, by which it and its children are found when they are to end,
-//   - and prints its output in base64, in lines that begin with a colon, and at
-//     last a line that begins with an equals sign, with its exit code.
+//   - and prints its output in base64, in lines that begin with a colon, or as it
+//     is, after a line with a tilde and its length, and at last a line that
+//     begins with an equals sign, with its exit code.
 //
-// The script of a command without writers has its output in two files until it
-// ends, and then prints each as one line: three short-lived processes more than
-// the command itself, and a third more bytes on the wire. That of a command with
-// writers reads its output from named pipes, a line for each piece as it comes.
+// The script of a command without writers is in captured.go. That of a command
+// with writers reads its output from named pipes, a line for each piece as it
+// comes.
 //
 // A directory of the command's own, by its ID, is made at first: a command
 // whose directory is there already does not run. Thus none runs twice, and none
@@ -35,10 +35,10 @@ const (
 	markName = "COMPUTE_EXEC"
 )
 
-// beginScript is in front of all scripts of commands. $i is the command's ID. Of
+// beginScript is in front of the scripts of commands with writers. $i is the command's ID. Of
 // a command in the background, which has a record, the directory stays.
 // What the shell itself says is lost: it would be about this script.
-const beginScript = `b=` + stateDir + ` d=` + stateDir + `/$i
+const beginScript = `b=` + stateDir + ` d=` + stateDir + `/$i q=` + stateDir + `/$i/
 exec 3>&1 4>&2 2>/dev/null
 fin() { echo "=$1" >&3; echo = >&4; exit 0; }
 [ -d $b ] || mkdir -p -m 1777 $b
@@ -69,16 +69,6 @@ const (
 	endNoTTY     = "t" // there is nothing to make a terminal with
 	endTwice     = "d" // it was begun, or killed, before
 )
-
-// capturedScript runs the command with its output in files. $in is its input.
-const capturedScript = `( %s ) <"$in" >>$d/o 2>>$d/e 3>&- 4>&- &
-echo $! >$d/p
-wait $!; c=$?
-if [ -s $d/x ]; then read -r c <$d/x; fi
-out() { [ -s $1 ] && { printf :; head -c %d $1 | base64 -w0; echo; }; }
-out $d/o >&3; out $d/e >&4
-quit $c
-`
 
 // liveScript runs the command with its output in pipes. A pipe ends for its
 // reader with the text $t: children that live on may have it open still, and
@@ -140,20 +130,12 @@ type launch struct {
 	file   string
 	feed   bool
 
+	sweep  string // IDs below it are of commands whose files are removed
 	record string // kept in the devbox, for commands in the background
 	end    []byte // what ends the output of a live one
 }
 
 func newLaunch(cmd *compute.Command) *launch { return &launch{id: newID(), cmd: cmd} }
-
-// captured returns the script that prints all output at the end.
-func (l *launch) captured() (string, error) {
-	run, err := l.run()
-	if err != nil {
-		return "", err
-	}
-	return l.begin() + fmt.Sprintf(capturedScript, run, compute.MaxCapture+1), nil
-}
 
 // live returns the script that prints output as it comes.
 func (l *launch) live() (string, error) {
@@ -170,24 +152,24 @@ func (l *launch) live() (string, error) {
 		feed, quit = feedScript, "kill $pi\n"+quit
 	}
 	forms := base64Forms(l.end)
-	return l.begin() + fmt.Sprintf(liveScript, run, text[:10], text[10:], forms[0], forms[1], forms[2], feed, quit), nil
+	return l.begin(beginScript) + fmt.Sprintf(liveScript, run, text[:10], text[10:], forms[0], forms[1], forms[2], feed, quit), nil
 }
 
 // newEnd returns what ends the output of one command.
 func newEnd() []byte { return []byte(rand.Text() + rand.Text()[:1]) }
 
 // begin returns the part before the command: its ID, its user and its input.
-func (l *launch) begin() string {
+func (l *launch) begin(script string) string {
 	var b strings.Builder
-	b.WriteString("i=" + l.id + "\n" + beginScript)
+	b.WriteString("i=" + l.id + "\n" + script)
 	if l.record != "" {
 		b.WriteString("echo " + l.record + " >$d/c\n")
 	}
 	switch {
 	case l.inline != nil:
-		b.WriteString("in=$d/i\n" + l.inputFile())
+		b.WriteString("in=${q}i\n" + l.inputFile("${q}i"))
 	case l.file != "":
-		b.WriteString("in=$d/i\nmv " + providers.Quote(l.file) + " $in || quit d\n")
+		b.WriteString("in=${q}i\nmv " + providers.Quote(l.file) + " $in || quit d\n")
 	default:
 		b.WriteString("in=/dev/null\n")
 	}
@@ -202,32 +184,42 @@ func (l *launch) begin() string {
 }
 
 // inputFile returns what makes the file of the input that goes along.
-func (l *launch) inputFile() string {
-	return "base64 -d >" + stateDir + "/" + l.id + "/i <<'.'\n" + base64.StdEncoding.EncodeToString(l.inline) + "\n.\n"
+func (l *launch) inputFile(name string) string {
+	return "base64 -d >" + name + " <<'.'\n" + base64.StdEncoding.EncodeToString(l.inline) + "\n.\n"
 }
 
 // run returns what is run in a shell of its own: the way to the directory, and
 // the command.
 func (l *launch) run() (string, error) {
-	own := *l.cmd
-	own.Dir, own.User = "", ""
-	own.Env = maps.Clone(own.Env)
-	if own.Env == nil {
-		own.Env = map[string]string{}
+	env := maps.Clone(l.cmd.Env)
+	if env == nil {
+		env = map[string]string{}
 	}
-	own.Env[markName] = l.id
+	env[markName] = l.id
+	words, err := l.words(env)
+	if err != nil {
+		return "", err
+	}
+	words = "env -- " + words
+	if l.cmd.TTY != nil {
+		words = terminalWords(l.cmd.TTY, words)
+	}
+	return enter(l.cmd.Dir) + `exec "$@" $s ` + words, nil
+}
+
+// words returns the command as the arguments of env.
+func (l *launch) words(env map[string]string) (string, error) {
+	own := *l.cmd
+	own.Dir, own.User, own.Env = "", "", env
 	line, err := providers.ShellLine(&own)
 	if err != nil {
 		return "", named(err)
 	}
-	words, ok := strings.CutPrefix(line, "exec ")
+	words, ok := strings.CutPrefix(line, "exec env -- ")
 	if !ok {
 		panic("runloop: providers.ShellLine does not begin as it did")
 	}
-	if own.TTY != nil {
-		words = terminalWords(own.TTY, words)
-	}
-	return enter(l.cmd.Dir) + `exec "$@" $s ` + words, nil
+	return words, nil
 }
 
 // terminalWords puts a terminal around a command. Its name and the command's own
@@ -248,7 +240,7 @@ func enter(dir string) string {
 		dir = "./" + dir
 	}
 	q := providers.Quote(dir)
-	return "cd -P -- " + q + " || { [ -d " + q + " ] && echo " + endDirDenied + " >$d/x || echo " + endNoDir + " >$d/x; exit; }; "
+	return "cd -P -- " + q + " || { [ -d " + q + " ] && echo " + endDirDenied + " >${q}x || echo " + endNoDir + " >${q}x; exit; }; "
 }
 
 // base64Forms returns what is in base64 wherever text is in what it stands for,

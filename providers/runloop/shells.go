@@ -140,9 +140,9 @@ func (sh *Shell) text(l *launch) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		what = "( d=" + stateDir + "/" + l.id + "; set --; s=; " + run + " )"
+		what = "( q=" + stateDir + "/" + l.id + "/; set --; s=; " + run + " )"
 	}
-	return fmt.Sprintf(shellScript, sh.id(), l.id, l.inputFile(), what, compute.MaxCapture+1), nil
+	return fmt.Sprintf(shellScript, sh.id(), l.id, l.inputFile(stateDir+"/"+l.id+"/i"), what, compute.MaxCapture+1), nil
 }
 
 // stop ends a command whose context has ended, or whose answer was lost, and

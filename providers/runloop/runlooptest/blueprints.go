@@ -25,6 +25,7 @@ type blueprint struct {
 
 func (e *Emulator) routeBlueprints() {
 	handle(e, "POST /v1/blueprints", "blueprints.create", e.createBlueprint)
+	handle(e, "POST /v1/blueprints/create_from_inspection", "blueprints.create_from_inspection", e.createFromInspection)
 	handle(e, "POST /v1/blueprints/preview", "blueprints.preview", e.previewBlueprint)
 	handle(e, "GET /v1/blueprints", "blueprints.list", e.listBlueprints)
 	handle(e, "GET /v1/blueprints/list_public", "blueprints.list_public", e.listPublicBlueprints)
@@ -68,6 +69,26 @@ func (e *Emulator) createBlueprint(_ *call, in *runloopapi.BlueprintCreateParams
 	e.blueprints.add(id, b)
 	e.notify()
 	return b.copyView(), nil
+}
+
+// inspectionBuild is what of a build from an inspection is looked at.
+type inspectionBuild struct {
+	Name   string `json:"name"`
+	Source struct {
+		ID string `json:"inspection_id"`
+	} `json:"inspection_source"`
+}
+
+// createFromInspection knows no inspection of a repository: no operation makes
+// one any more.
+func (e *Emulator) createFromInspection(_ *call, in *inspectionBuild) (*runloopapi.BlueprintView, error) {
+	switch {
+	case in.Name == "":
+		return nil, fail(http.StatusBadRequest, "name is missing")
+	case in.Source.ID == "":
+		return nil, fail(http.StatusBadRequest, "inspection_source.inspection_id is missing")
+	}
+	return nil, fail(http.StatusNotFound, "repository inspection %q not found: no operation makes one", in.Source.ID)
 }
 
 func (e *Emulator) previewBlueprint(_ *call, in *runloopapi.BlueprintCreateParams) (*runloopapi.BlueprintPreviewView, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
@@ -81,7 +82,11 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 func (c *call) writeError(err error) {
 	api := asAPIError(err)
 	if api.status >= http.StatusInternalServerError && api.status != http.StatusNotImplemented {
-		c.e.log.ErrorContext(c.r.Context(), "request failed", "method", c.r.Method, "path", c.r.URL.Path, "error", err)
+		level := slog.LevelError
+		if c.r.Context().Err() != nil {
+			level = slog.LevelDebug // the client has gone, and that is why
+		}
+		c.e.log.Log(c.r.Context(), level, "request failed", "method", c.r.Method, "path", c.r.URL.Path, "error", err)
 	}
 	for name, values := range api.header {
 		c.w.Header()[name] = values

@@ -52,9 +52,10 @@
 // policy allows the service's mirrors of package registries has no effect: there
 // are none. A change of a policy is for the devboxes that are made after it.
 // Benchmark jobs run agents in the service: here they stay queued. Events of axons
-// do not resume devboxes. Every operation that the vendor's clients call is there;
-// of those in the vendor's document alone, POST /v1/blueprints/create_from_inspection
-// is not, nor are those that were removed, except for the validation of scorers.
+// do not resume devboxes. Every operation that the vendor's clients call is there,
+// and every one of the vendor's document; POST /v1/blueprints/create_from_inspection
+// finds no inspection, as no operation makes one. Of those that were removed there
+// is the validation of scorers alone.
 //
 // These are answered with status 501 and a message: services beside a devbox,
 // secrets and network policies of a build, connections to repositories, policies

@@ -3,9 +3,12 @@ package runlooptest
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -391,4 +394,18 @@ func TestAFaultLosesAnAnswerAndNotTheCommand(t *testing.T) {
 	s.Inject(Fault{Match: "executions.execute", AfterWork: true})
 	s.lost(t.Context(), t, "POST", "/v1/devboxes/"+v.ID+"/execute", in)
 	assert.Equal(t, "x\n", *post[runloopapi.ExecutionView](t, s, "/devboxes/"+v.ID+"/execute", in).Stdout)
+}
+
+// That a client has gone is no failure of the emulator's.
+func TestClientsThatGoAreNoErrors(t *testing.T) {
+	var log bytes.Buffer
+	gone, cancel := context.WithCancel(t.Context())
+	s := newStub(t, WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	c := &call{e: s.Emulator, w: httptest.NewRecorder(), r: httptest.NewRequestWithContext(gone, "GET", "/", nil)}
+	c.writeError(context.Canceled)
+	assert.Contains(t, log.String(), "level=ERROR")
+	cancel()
+	log.Reset()
+	c.writeError(context.Canceled)
+	assert.Empty(t, log.String())
 }

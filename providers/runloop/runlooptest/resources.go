@@ -21,7 +21,6 @@ type resources struct {
 // routes adds the operations of every resource. A method for each resource, in a
 // file of its own, adds what the resource has.
 func (e *Emulator) routes() error {
-	e.hooks = noHooks()
 	e.routeDevboxes()
 	e.routeExecutions()
 	e.routeSnapshots()
@@ -35,7 +34,7 @@ func (e *Emulator) closeResources(ctx context.Context) error {
 }
 
 // hooks are what devboxes and blueprints want to know from other resources, which
-// set them when they add their routes. They are called without Emulator.mu.
+// set them, each of them, when they add their routes. They are called without Emulator.mu.
 // Errors are answers, most often a 400.
 type hooks struct {
 	// authorize checks whether an API key, that is not the emulator's own, may do
@@ -69,28 +68,4 @@ type objectContent struct {
 	Type runloopapi.ContentType
 	Size int64
 	io.ReadCloser
-}
-
-// noHooks are the hooks of an emulator without the other resources.
-func noHooks() hooks {
-	return hooks{
-		authorize: func(string, string, string) error { return errKey },
-		secret:    func(string) (string, error) { return "", unsupported("secrets") },
-		object:    func(string) (*objectContent, error) { return nil, unsupported("objects") },
-		networkPolicy: func(string) (*compute.NetworkPolicy, error) {
-			return nil, unsupported("network policies")
-		},
-		gateway: func(string, string, runloopapi.GatewaySpec) (map[string]string, runloopapi.GatewaySpecView, error) {
-			return nil, runloopapi.GatewaySpecView{}, unsupported("gateways")
-		},
-		mcp: func(string, string, runloopapi.MCPSpec) (map[string]string, runloopapi.MCPSpecView, error) {
-			return nil, runloopapi.MCPSpecView{}, unsupported("MCP servers")
-		},
-		mountAgent: func(context.Context, *devbox, compute.Sandbox, *runloopapi.AgentMount) error {
-			return unsupported("agent mounts")
-		},
-		mountBroker: func(context.Context, *devbox, compute.Sandbox, *runloopapi.BrokerMount) error {
-			return unsupported("broker mounts")
-		},
-	}
 }
