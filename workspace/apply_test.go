@@ -293,6 +293,9 @@ func TestApplyRoundTrips(t *testing.T) {
 		check(t, computetest.NewSandbox(t, c, nil), count, 3)
 	})
 	t.Run("RunloopOverLocal", func(t *testing.T) {
+		if !long {
+			t.Skip("set COMPUTE_TEST_LONG to run it")
+		}
 		c, count := newRunloop(t, newLocal(t))
 		check(t, computetest.NewSandbox(t, c, nil), count, 3)
 	})
