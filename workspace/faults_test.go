@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/computetest"
 	"github.com/computekit/compute/workspace"
 )
 
@@ -150,6 +151,9 @@ func TestHydrateCancelled(t *testing.T) {
 	archive := packed(t, false, "README.md", "new", "src/x", "new")
 	for _, b := range backends()[:2] {
 		t.Run(b.name, func(t *testing.T) {
+			if b.real && !long {
+				t.Skip("set COMPUTE_TEST_LONG to run it")
+			}
 			c := b.new(t)
 			sb, err := c.CreateSandbox(t.Context(), nil)
 			require.NoError(t, err)
@@ -166,6 +170,35 @@ func TestHydrateCancelled(t *testing.T) {
 				_, err = workspace.Hydrate(ctx, own, bytes.NewReader(archive), nil)
 				require.ErrorIs(t, err, context.Canceled)
 				assert.Equal(t, "hello\nx\nmain\nwaste\n", output(t, sb, "cat README.md .git/config src/main.go cache/waste"))
+				none(t, sb)
+			}
+		})
+	}
+}
+
+// What a context that has ended leaves is removed all the same.
+func TestApplyCancelled(t *testing.T) {
+	for _, b := range backends() {
+		if b.real && !long {
+			continue
+		}
+		t.Run(b.name, func(t *testing.T) {
+			c := b.new(t)
+			sb := computetest.NewSandbox(t, c, nil)
+			for _, op := range []string{"write archive", "write file", "run command"} {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				own := intercepted(t, c, sb.ID(), func(ctx context.Context, o compute.Op, next func(context.Context) error) error {
+					err := next(ctx)
+					if o.Name == op {
+						cancel()
+					}
+					return err
+				})
+				_, err := workspace.Apply(ctx, own, &workspace.Manifest{Entries: workspace.Entries{"a": file("a"), "d/b": file("b")}}, nil)
+				if err != nil {
+					require.ErrorIs(t, err, context.Canceled)
+				}
 				none(t, sb)
 			}
 		})
