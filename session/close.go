@@ -11,7 +11,9 @@ import (
 // Snapshot takes a snapshot of the sandbox, which the state then has: Resume can
 // restore it. The one before is deleted, once there is an [Options].Save and it
 // has stored the new one; without it snapshots of earlier states stay until
-// [Prune]. When Snapshot fails the state, and the snapshot that it has, are as before.
+// [Prune]. When Snapshot fails the state, and the snapshot that it has, are as
+// before; where it was Save that failed the new one is kept too, as nobody knows
+// which of them the store names.
 func (s *Session) Snapshot(ctx context.Context) (id string, err error) {
 	s.closing.Lock()
 	defer s.closing.Unlock()
@@ -29,10 +31,9 @@ func (s *Session) snapshot(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", s.unsnapshot(ctx, attempt, err)
 	}
-	if err := s.change(ctx, func(st *State) { st.Snapshot = snap.ID }); err != nil {
-		return "", s.unsnapshot(ctx, attempt, err)
-	}
-	return snap.ID, nil
+	// When that fails the store may still have it: both snapshots are kept, and
+	// the next one that is saved has all others deleted.
+	return snap.ID, s.change(ctx, func(st *State) { st.Snapshot = snap.ID })
 }
 
 // pruneSaved deletes the snapshots before the one that was saved.

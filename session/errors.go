@@ -123,8 +123,8 @@ func remedyFor(p Problem, err error) string {
 	case NoSource:
 		return "check the name of the template, or the ID of the snapshot or volume, against the provider's list, or leave it out for the default"
 	case Gone:
-		return "it was destroyed, or its lifetime is over, or the key is another account's; " +
-			"allow Resume to restore the snapshot or to make the sandbox anew, or start another session"
+		return "it was destroyed, or its lifetime is over, or the key is of another account: " +
+			"Resume makes another one with AllowRestore or AllowRemake"
 	case WrongState:
 		return "ask for the sandbox's Info, whose Reason says why; wait for what another program does with it, or resume it"
 	case RateLimit:
