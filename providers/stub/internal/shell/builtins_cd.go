@@ -9,7 +9,7 @@ func cd(sh *shell, args []string) int {
 	args = args[1:]
 	physical := false
 	for len(args) > 0 && (args[0] == "-P" || args[0] == "-L" || args[0] == "--") {
-		physical = args[0] == "-P"
+		physical = args[0] == "-P" || physical && args[0] == "--"
 		args = args[1:]
 	}
 	env := shellEnv{sh}

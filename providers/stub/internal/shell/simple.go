@@ -34,7 +34,6 @@ func (sh *shell) simple(c *syntax.CallExpr) {
 }
 
 func (sh *shell) assignments(list []*syntax.Assign) {
-	sh.status = 0
 	for _, as := range list {
 		if !sh.assign(as, func(x *expand.Variable) {
 			x.Exported = x.Exported || sh.opts.allexport
@@ -45,9 +44,7 @@ func (sh *shell) assignments(list []*syntax.Assign) {
 			sh.trace([]string{as.Name.Value + "=" + sh.vars.get(as.Name.Value).String()})
 		}
 	}
-	if sh.substSt >= 0 {
-		sh.status = sh.substSt
-	}
+	sh.status = max(sh.substSt, 0) // not before: "c=$?" asks for what was
 }
 
 // withAssigns sets variables for the length of one command.

@@ -23,13 +23,21 @@ func tarTool(_ context.Context, p *Proc) int {
 		args[1] = "-" + args[1] // the old style
 	}
 	p.Args = args
-	f, ok := p.flags("cxtzvf:C:pO!h", "dereference=h create=c extract=x get=x list=t gzip=z gunzip=z verbose=v file=f directory=C to-stdout=O")
+	f, ok := p.flags("cxtzvf:C:pOoH:!h", "no-same-owner=o format=H dereference=h create=c extract=x get=x list=t gzip=z gunzip=z verbose=v file=f directory=C to-stdout=O")
 	if !ok {
 		return 2
 	}
 	dir := p.Path(f.or('C', "."))
 	if !p.isDir(dir) {
 		p.errorf("%s: Cannot open: No such file or directory", f.value('C'))
+		return 2
+	}
+	if f.has('H') && f.value('H') != "pax" && f.value('H') != "posix" {
+		p.errorf("%s: Invalid archive format", f.value('H'))
+		return 2
+	}
+	if f.has('c') && f.has('o') {
+		p.errorf("-o: not supported") // with -c it is a format
 		return 2
 	}
 	t := &tarRun{p: p, f: &f, dir: dir, name: f.or('f', "-")}
@@ -101,6 +109,9 @@ func (t *tarRun) add(w *tar.Writer, name string) error {
 		return err
 	}
 	h.Name = strings.TrimLeft(name, "/")
+	if t.f.has('H') {
+		h.Format = tar.FormatPAX
+	}
 	if fi.IsDir() {
 		h.Name = strings.TrimSuffix(h.Name, "/") + "/"
 	}

@@ -53,7 +53,18 @@ func testTool(_ context.Context, p *Proc) int {
 	return code
 }
 
-func pwdTool(_ context.Context, p *Proc) int { return p.write(p.Dir + "\n") }
+func pwdTool(_ context.Context, p *Proc) int {
+	dir := p.Dir
+	if len(p.Args) > 1 && p.Args[1] == "-P" {
+		real, err := p.FS.RealPath(dir)
+		if err != nil {
+			p.errorf("%s", because(err))
+			return 1
+		}
+		dir = real
+	}
+	return p.write(dir + "\n")
+}
 
 func yesTool(_ context.Context, p *Proc) int {
 	s := "y"
