@@ -34,7 +34,10 @@ var backends = []backend{
 // onEach runs a test on each provider.
 func onEach(t *testing.T, test func(t *testing.T, open func() compute.Compute)) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) { test(t, b.new(t)) })
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, b.new(t))
+		})
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -235,5 +234,5 @@ func TestLostCreate(t *testing.T) {
 	_, err = session.Start(t.Context(), p, session.Options{})
 	left := boxes(t, p)
 	require.Len(t, left, 1)
-	assert.True(t, strings.Contains(err.Error(), left[0]), "%v names what is left", err)
+	assert.ErrorContains(t, err, left[0], "it names what is left")
 }

@@ -57,7 +57,7 @@ func sourceGone(ctx context.Context, err error, snapshot string) bool {
 // make makes a sandbox, or finds the one that another program has made for this
 // session meanwhile.
 func (r *resumption) make(ctx context.Context, why error, from string) (*Session, error) {
-	opts, err := r.state.Recipe.options(ctx, r.op, r.opts.Secret, r.opts.Extra)
+	opts, err := r.state.options(ctx, r.op, r.opts.Secret, r.opts.Extra)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,8 @@ func (r *resumption) adopt(ctx context.Context, sb compute.Sandbox, why error) (
 		return nil, err
 	}
 	if sb.ID() == r.state.SandboxID { // it was there all the time
-		return r.session(sb, woken), nil
+		s := r.session(sb, woken)
+		return s, s.prepare(ctx, r.opts.Apply)
 	}
 	info, err := sb.Info(ctx)
 	if err != nil {
@@ -97,8 +98,10 @@ func (r *resumption) adopt(ctx context.Context, sb compute.Sandbox, why error) (
 		came.Outcome = Restored
 	}
 	s := r.session(sb, came)
-	if err := s.change(ctx, func(st *State) { st.SandboxID = sb.ID() }); err != nil {
+	if err := s.change(ctx, func(st *State) {
+		st.SandboxID, st.Prepared = sb.ID(), st.Prepared && came.Outcome == Restored
+	}); err != nil {
 		return nil, err
 	}
-	return s, nil
+	return s, s.prepare(ctx, r.opts.Apply)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/workspace"
 )
 
 // Outcome says which sandbox a session has.
@@ -35,13 +36,17 @@ type ResumeOptions struct {
 	AllowRemake  bool
 
 	// Secret returns the value of a secret by the name that the state has: that
-	// of a variable, or "code:" and the URL of a repository for its token. It
-	// is asked only when a sandbox is made. Its error's text is not shown.
+	// of a variable, "code:" and the URL of a repository for its token, or what
+	// the manifest's environment calls it. It is asked only when a sandbox is
+	// made. Its error's text is not shown.
 	Secret func(ctx context.Context, name string) (string, error)
 
 	// Extra has options of the types that the state's Recipe.Extra names; for
 	// those that are stored it just says of what type they are.
 	Extra []compute.ProviderOptions
+
+	// Apply is what the manifest needs beside itself, as in [Options].
+	Apply *workspace.ApplyOptions
 
 	// OnExit, if set, takes the place of the state's, and so do fields of
 	// Timeouts that are not zero.
@@ -57,16 +62,21 @@ type ResumeOptions struct {
 // waited for. [Session.Arrival] says what was found.
 //
 // Only when the provider says that the sandbox is gone, or has stopped for
-// good, and only as far as opts allow, Resume makes another one. Everything else that
-// goes wrong, such as an outage, a timeout, a wrong key or a full quota, is an error,
-// after which the sandbox is as it was. A sandbox that has failed is resumed,
-// as some providers can; if it cannot, that is an error, since its files may
-// still be there. A sandbox that Resume has made is destroyed if Resume fails,
-// and no other one ever is.
+// good, and only as far as opts allow, Resume makes another one. Everything else
+// that goes wrong, such as an outage, a timeout, a wrong key or a full quota, is
+// an error, after which the sandbox has what it had; it may be awake. A sandbox
+// that has failed is resumed, as some providers can; if it cannot, that is an
+// error, since its files may still be there. A sandbox that Resume has made is
+// destroyed if Resume fails, and no other one ever is.
+//
+// Of the state's manifest a sandbox that was made like the first gets all, and
+// one that was woken or restored what is ephemeral.
 //
 // Programs that resume one state at once get the same sandbox: also where it
 // is made anew, for which they settle on the oldest as [compute.GetOrCreate]
-// does.
+// does. There each may apply the manifest until all of them have returned. One
+// that fails to prepare the sandbox that it has made destroys it, and then the
+// others have none.
 //
 // A provider cannot tell a sandbox that is gone from one of another account.
 func Resume(ctx context.Context, c compute.Compute, s *State, opts ResumeOptions) (*Session, error) {
@@ -98,7 +108,11 @@ func resumeState(ctx context.Context, c compute.Compute, st *State, opts ResumeO
 	if err != nil {
 		return nil, err
 	}
-	return r.session(sb, came), nil
+	own := r.session(sb, came)
+	if err := own.prepare(ctx, r.opts.Apply); err != nil {
+		return nil, err
+	}
+	return own, nil
 }
 
 // resumption is one Resume.

@@ -43,14 +43,17 @@ func Save(w io.Writer, s *State, key []byte) error {
 		return err
 	}
 	state, err := json.Marshal(s)
-	if err == nil && replaced(state) {
-		err = errors.New("text that is not UTF-8")
-	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case len(state) > maxState:
+		err = fmt.Errorf("it has %d bytes, and the most is %d", len(state), maxState)
+	case replaced(state):
+		err = errors.New("it has text that is not UTF-8")
+	default:
 		state, err = canonical(state)
 	}
 	if err != nil {
-		return fail(op, s.Provider, s.SandboxID, compute.ErrInvalid, "it cannot become JSON: %w", err)
+		return fail(op, s.Provider, s.SandboxID, compute.ErrInvalid, "it cannot be kept: %w", err)
 	}
 	out := saved{State: state}
 	if key != nil {
@@ -58,7 +61,7 @@ func Save(w io.Writer, s *State, key []byte) error {
 	}
 	data, err := json.Marshal(out)
 	if err != nil {
-		return fail(op, s.Provider, s.SandboxID, compute.ErrInvalid, "it cannot become JSON: %w", err)
+		return fail(op, s.Provider, s.SandboxID, compute.ErrInvalid, "it cannot be kept: %w", err)
 	}
 	if len(data) > maxState {
 		return fail(op, s.Provider, s.SandboxID, compute.ErrInvalid, "it has %d bytes, and the most is %d", len(data), maxState)
@@ -210,6 +213,9 @@ func (s *State) validate(op string) error {
 	}
 	if err := o.Validate(); err != nil {
 		return bad("recipe: %w", cause(err))
+	}
+	if err := s.Manifest.Validate(); err != nil {
+		return bad("manifest: %w", cause(err))
 	}
 	return nil
 }

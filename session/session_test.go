@@ -220,27 +220,6 @@ func resumeAtOnce(t *testing.T, open func() compute.Compute, state *session.Stat
 	return ids
 }
 
-// What a program makes whose state is not stored before it ends is found again.
-func TestStateOfRemadeIsLost(t *testing.T) {
-	onEach(t, func(t *testing.T, open func() compute.Compute) {
-		c := open()
-		s := start(t, c, session.Options{})
-		stale := s.State()
-		require.NoError(t, s.Close(t.Context()))
-		first, err := session.Resume(t.Context(), c, stale, session.ResumeOptions{AllowRemake: true})
-		require.NoError(t, err)
-		write(t, first, "work", "done")
-		require.NoError(t, compute.Suspend(t.Context(), first.Sandbox()))
-		again, err := session.Resume(t.Context(), open(), stale, session.ResumeOptions{AllowRemake: true})
-		require.NoError(t, err)
-		assert.Equal(t, first.Sandbox().ID(), again.Sandbox().ID())
-		assert.Equal(t, session.Remade, again.Arrival().Outcome)
-		assert.Equal(t, "done", read(t, again, "work"))
-		require.NoError(t, again.Close(t.Context()))
-		assert.Empty(t, boxes(t, c))
-	})
-}
-
 func TestOnExit(t *testing.T) {
 	onEach(t, func(t *testing.T, open func() compute.Compute) {
 		c := open()

@@ -6,6 +6,7 @@ import (
 	"maps"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/workspace"
 )
 
 // Options says what [Start] makes. The zero value is a sandbox of the
@@ -26,6 +27,15 @@ type Options struct {
 	// types are kept, and [ResumeOptions].Extra must have them again when a
 	// sandbox is to be made.
 	StoreExtra bool
+
+	// Manifest, if set, is applied to the sandbox by [workspace.Apply], with
+	// Apply. Its environment and volumes are added to those of Create, and its
+	// secrets are asked for from Secret, by name. The state keeps it whole, with
+	// the contents of its files. Apply.Secrets, OnlyEphemeral and Mounted are the
+	// session's to set.
+	Manifest *workspace.Manifest
+	Apply    *workspace.ApplyOptions
+	Secret   func(ctx context.Context, name string) (string, error)
 
 	// Dir is where commands of [Session.RunCommand] run that do not say; empty
 	// is the sandbox's default.
@@ -60,19 +70,25 @@ func start(ctx context.Context, c compute.Compute, op string, opts Options) (*Se
 	if st.Recipe, err = recipe(op, &opts.Create, opts.StoreEnv, opts.StoreExtra); err != nil {
 		return nil, err
 	}
+	if st.Manifest, err = kept(op, opts.Manifest); err != nil {
+		return nil, err
+	}
 	if err := st.validate(op); err != nil {
 		return nil, err
 	}
-	own := opts.Create
+	own, err := st.Manifest.CreateOptions(ctx, &opts.Create, secretFunc(opts.Secret).of(op))
+	if err != nil {
+		return nil, err
+	}
 	own.Metadata = labels(own.Metadata, st.Session, fromRecipe)
 	c = bounded(c, opts.Timeouts)
-	sb, err := c.CreateSandbox(ctx, &own)
+	sb, err := c.CreateSandbox(ctx, own)
 	if err != nil {
 		return nil, sweep(ctx, c, op, own.Metadata[attemptLabel], err)
 	}
 	st.SandboxID = sb.ID()
 	s := &Session{c: c, sandbox: sb, save: opts.Save, state: st, came: Arrival{Outcome: Started}}
-	if err := s.settle(ctx); err != nil {
+	if err := s.settle(ctx, opts.Apply); err != nil {
 		derr := left(op, c.Name(), sb.ID(), sb.Destroy(context.WithoutCancel(ctx))) // the timeouts bound it
 		return nil, errors.Join(derr, err)
 	}
@@ -91,6 +107,9 @@ func labels(metadata map[string]string, session, from string) map[string]string 
 
 // settle has the state of a new sandbox saved, and puts into it what belongs
 // there.
-func (s *Session) settle(ctx context.Context) error {
-	return s.change(ctx, func(*State) {})
+func (s *Session) settle(ctx context.Context, apply *workspace.ApplyOptions) error {
+	if err := s.change(ctx, func(*State) {}); err != nil {
+		return err
+	}
+	return s.prepare(ctx, apply)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/workspace"
 )
 
 // version is that of [State] as it is saved.
@@ -35,6 +36,9 @@ type State struct {
 	Provider  string `json:"provider"`
 	SandboxID string `json:"sandboxId"`
 	Recipe    Recipe `json:"recipe"`
+
+	Manifest *workspace.Manifest `json:"manifest,omitempty"`
+	Prepared bool                `json:"prepared,omitempty"` // the manifest has been applied
 
 	Dir            string   `json:"dir,omitempty"`
 	OnExit         OnExit   `json:"onExit,omitempty"`
@@ -152,8 +156,9 @@ func cloneNetwork(n *compute.NetworkPolicy) *compute.NetworkPolicy {
 	return &compute.NetworkPolicy{Allow: slices.Clone(n.Allow)}
 }
 
-// options makes options of a recipe again, with the secrets' values.
-func (r *Recipe) options(ctx context.Context, op string, secret secretFunc, extra []compute.ProviderOptions) (*compute.CreateSandboxOptions, error) {
+// options makes options of a state again, with the secrets' values.
+func (s *State) options(ctx context.Context, op string, secret secretFunc, extra []compute.ProviderOptions) (*compute.CreateSandboxOptions, error) {
+	r := &s.Recipe
 	o := r.plain()
 	for _, name := range r.Secrets {
 		value, err := secret.value(ctx, op, name)
@@ -163,8 +168,10 @@ func (r *Recipe) options(ctx context.Context, op string, secret secretFunc, extr
 		r.give(o, name, value)
 	}
 	var err error
-	o.Extra, err = assemble(op, r.Extra, extra)
-	return o, err
+	if o.Extra, err = assemble(op, r.Extra, extra); err != nil {
+		return nil, err
+	}
+	return s.Manifest.CreateOptions(ctx, o, secret.of(op))
 }
 
 // give puts a secret where it belongs.
@@ -180,7 +187,7 @@ func (r *Recipe) give(o *compute.CreateSandboxOptions, name, value string) {
 	}
 }
 
-// secretFunc is ResumeOptions.Secret.
+// secretFunc is the options' Secret.
 type secretFunc func(ctx context.Context, name string) (string, error)
 
 // value asks for a secret. The error has its name, and what the caller's
@@ -188,13 +195,18 @@ type secretFunc func(ctx context.Context, name string) (string, error)
 func (f secretFunc) value(ctx context.Context, op, name string) (string, error) {
 	if f == nil {
 		return "", fail(op, "", "", compute.ErrInvalid,
-			"the sandbox cannot be made without the secret %q, whose value is not in the state: ResumeOptions.Secret must know it", name)
+			"the sandbox cannot be made without the secret %q, whose value is not kept: the options' Secret must know it", name)
 	}
 	value, err := f(ctx, name)
 	if err != nil {
 		return "", &compute.Error{Op: op, Err: &secretError{name, err}}
 	}
 	return value, nil
+}
+
+// of is f for package workspace.
+func (f secretFunc) of(op string) workspace.SecretFunc {
+	return func(ctx context.Context, name string) (string, error) { return f.value(ctx, op, name) }
 }
 
 type secretError struct {
