@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -74,8 +72,11 @@ type faultPoint struct {
 }
 
 // everyFault fails each operation once, before and after it was done.
-func everyFault(t *testing.T, open func() compute.Compute, f faultPoint) {
-	c := open()
+func everyFault(t *testing.T, f faultPoint) {
+	onOneIsEnough(t, func(t *testing.T, open func() compute.Compute) { everyFaultOf(t, open(), f) })
+}
+
+func everyFaultOf(t *testing.T, c compute.Compute, f faultPoint) {
 	for _, after := range []bool{false, true} {
 		for n := 1; ; n++ {
 			l := &line{fail: n, after: after}
@@ -108,24 +109,13 @@ func everyFault(t *testing.T, open func() compute.Compute, f faultPoint) {
 	}
 }
 
-// onEachFaulty is onEach for those that there is time for: what differs between
-// providers are their operations, and here they are all alike.
-func onEachFaulty(t *testing.T, f faultPoint) {
-	onEach(t, func(t *testing.T, open func() compute.Compute) {
-		if !strings.HasSuffix(t.Name(), "Stub") && os.Getenv("COMPUTE_TEST_LONG") == "" {
-			t.Skip("COMPUTE_TEST_LONG is not set")
-		}
-		everyFault(t, open, f)
-	})
-}
-
 func nothing(*testing.T, compute.Compute) *session.State { return nil }
 
 func TestFaultsOfStart(t *testing.T) {
-	onEachFaulty(t, faultPoint{
+	everyFault(t, faultPoint{
 		prepare: nothing,
 		do: func(c compute.Compute, _ *session.State, s *store) error {
-			_, err := session.Start(context.Background(), c, session.Options{Save: s.save})
+			_, err := session.Start(context.Background(), c, session.Options{Manifest: manifest(), Secret: vault, Save: s.save})
 			return err
 		},
 		failed: func(t *testing.T, c compute.Compute, _ *session.State) { assert.Empty(t, boxes(t, c)) },
@@ -145,9 +135,10 @@ func asleep(t *testing.T, c compute.Compute) *session.State {
 
 func awake(t *testing.T, c compute.Compute) *session.State {
 	t.Helper()
-	s, err := session.Start(t.Context(), c, session.Options{})
+	s, err := session.Start(t.Context(), c, session.Options{Manifest: manifest(), Secret: vault})
 	require.NoError(t, err)
 	write(t, s, "notes", "one")
+	write(t, s, "/work/marker", "changed")
 	return s.State()
 }
 
@@ -160,7 +151,7 @@ func gone(t *testing.T, c compute.Compute) *session.State {
 
 func goneWithSnapshot(t *testing.T, c compute.Compute) *session.State {
 	t.Helper()
-	s, err := session.Start(t.Context(), c, session.Options{})
+	s, err := session.Start(t.Context(), c, session.Options{Manifest: manifest(), Secret: vault})
 	require.NoError(t, err)
 	write(t, s, "notes", "one")
 	_, err = s.Snapshot(t.Context())
@@ -170,7 +161,7 @@ func goneWithSnapshot(t *testing.T, c compute.Compute) *session.State {
 }
 
 func resumeAny(c compute.Compute, st *session.State, s *store) error {
-	_, err := session.Resume(context.Background(), c, st, session.ResumeOptions{AllowRestore: true, AllowRemake: true, Save: s.save})
+	_, err := session.Resume(context.Background(), c, st, session.ResumeOptions{AllowRestore: true, AllowRemake: true, Secret: vault, Save: s.save})
 	return err
 }
 
@@ -181,12 +172,13 @@ func TestFaultsOfResume(t *testing.T) {
 	}
 	for name, prepare := range map[string]func(*testing.T, compute.Compute) *session.State{"Awake": awake, "Asleep": asleep} {
 		t.Run(name, func(t *testing.T) {
-			onEachFaulty(t, faultPoint{prepare: prepare, do: resumeAny, failed: only,
+			everyFault(t, faultPoint{prepare: prepare, do: resumeAny, failed: only,
 				retry: func(t *testing.T, c compute.Compute, st *session.State, _ *store) {
 					only(t, c, st)
 					s, err := session.Resume(t.Context(), c, st, session.ResumeOptions{})
 					require.NoError(t, err)
 					assert.Equal(t, "one", read(t, s, "notes"))
+					assert.Equal(t, "changed", read(t, s, "/work/marker"))
 				}})
 		})
 	}
@@ -196,7 +188,7 @@ func TestFaultsOfResume(t *testing.T) {
 func TestFaultsOfReplacing(t *testing.T) {
 	for name, prepare := range map[string]func(*testing.T, compute.Compute) *session.State{"Restored": goneWithSnapshot, "Remade": gone} {
 		t.Run(name, func(t *testing.T) {
-			onEachFaulty(t, faultPoint{prepare: prepare, do: resumeAny,
+			everyFault(t, faultPoint{prepare: prepare, do: resumeAny,
 				failed: func(t *testing.T, c compute.Compute, st *session.State) {
 					assert.Empty(t, boxes(t, c))
 					if st.Snapshot != "" {
@@ -204,8 +196,10 @@ func TestFaultsOfReplacing(t *testing.T) {
 					}
 				},
 				retry: func(t *testing.T, c compute.Compute, st *session.State, _ *store) {
-					s, err := session.Resume(t.Context(), c, st, session.ResumeOptions{AllowRestore: true, AllowRemake: true})
+					s, err := session.Resume(t.Context(), c, st, session.ResumeOptions{AllowRestore: true, AllowRemake: true, Secret: vault})
 					require.NoError(t, err)
+					assert.Equal(t, "first", read(t, s, "/work/marker"))
+					assert.Equal(t, "yes", read(t, s, "/work/cache/warm"))
 					assert.Equal(t, []string{s.Sandbox().ID()}, boxes(t, c))
 					if st.Snapshot != "" {
 						assert.Equal(t, "one", read(t, s, "notes"))
@@ -219,7 +213,7 @@ func TestFaultsOfReplacing(t *testing.T) {
 func TestFaultsOfClose(t *testing.T) {
 	for _, exit := range []session.OnExit{session.Destroy, session.Suspend, session.Keep} {
 		t.Run(cmp.Or(string(exit), "destroy"), func(t *testing.T) {
-			onEachFaulty(t, faultPoint{
+			everyFault(t, faultPoint{
 				prepare: func(t *testing.T, c compute.Compute) *session.State { return withSnapshot(t, c, exit) },
 				do: func(c compute.Compute, st *session.State, store *store) (err error) {
 					l := store.l.fail
