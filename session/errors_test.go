@@ -59,7 +59,7 @@ func TestRefusedResume(t *testing.T) {
 	open, emulator := newEmulated(t)
 	c := open()
 	st := asleep(t, c)
-	opts := session.ResumeOptions{AllowRestore: true, AllowRemake: true}
+	opts := session.ResumeOptions{AllowRestore: true, AllowRemake: true, Secret: vault}
 	for name, test := range map[string]struct {
 		fault runlooptest.Fault
 		want  session.Problem
@@ -226,7 +226,7 @@ func TestLostCreate(t *testing.T) {
 	assert.Empty(t, boxes(t, p))
 	st := gone(t, p)
 	p.Inject(stub.Fault{Op: "create sandbox", Times: 1, Late: true, Err: lost})
-	_, err = session.Resume(t.Context(), p, st, session.ResumeOptions{AllowRemake: true})
+	_, err = session.Resume(t.Context(), p, st, session.ResumeOptions{AllowRemake: true, Secret: vault})
 	require.ErrorIs(t, err, compute.ErrUnavailable)
 	assert.Empty(t, boxes(t, p))
 	p.Inject(stub.Fault{Op: "create sandbox", Times: 1, Late: true, Err: lost})
