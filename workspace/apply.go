@@ -1,7 +1,6 @@
 package workspace
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -184,9 +183,9 @@ func (a *applying) granted(it item, from string) error {
 func (a *applying) run(ctx context.Context) (err error) {
 	stage := newStage()
 	out := ""
-	err = fill(ctx, a.sb, stage, cmp.Or(max(a.opts.AtOnce, 0), 8), a.pack)
+	err = fill(ctx, a.sb, stage, atOnce(a.opts.AtOnce), a.pack)
 	if err == nil {
-		out, err = script(ctx, a.op, a.sb, stage, a.m.Root)
+		out, err = script(ctx, a.op, a.sb, stage, a.m.Root, "")
 	}
 	if err != nil {
 		if _, typed := errors.AsType[*compute.Error](err); !typed {
@@ -209,7 +208,7 @@ func (a *applying) read(out string) error {
 	}
 	root, ok := strings.CutPrefix(out, "root ")
 	if !ok {
-		return &compute.Error{Op: a.op, ID: a.sb.ID(), Kind: compute.ErrUnavailable, Err: errors.New("the outcome is not known: the script's last words are missing")}
+		return unknown(a.op, a.sb)
 	}
 	a.report.Root = root
 	return nil

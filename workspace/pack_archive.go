@@ -5,10 +5,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"path"
+	"slices"
 
 	"github.com/computekit/compute"
-	"github.com/computekit/compute/providers"
 )
 
 // archive stages what is in an archive, which is checked as it is read.
@@ -28,9 +29,9 @@ func (a *applying) archive(it item, e Archive) error {
 	}
 	c, places := newChecker(a.limits), map[string]string{}
 	for {
-		h, err := c.next(tr)
+		h, err := c.next(tr, nil)
 		if errors.Is(err, io.EOF) {
-			return nil
+			return a.implied(it, c)
 		}
 		if err != nil {
 			return a.fail(it, archiveKind(err), "%w", err)
@@ -39,6 +40,21 @@ func (a *applying) archive(it item, e Archive) error {
 			return err
 		}
 	}
+}
+
+// implied gives directories that the archive only mentions to their owner.
+func (a *applying) implied(it item, c *checker) error {
+	if owner(it.entry.attributes()) == "" {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.kinds)) {
+		if c.kinds[name] == implied {
+			if err := a.subdir(it, path.Join(it.path, name), 0o755); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // unpack stages one entry. places knows where the files before it are staged,
@@ -104,7 +120,7 @@ func (p *plan) checkout(c checkout) {
 	if c.n == 0 {
 		p.first.WriteString(checkoutFunction)
 	}
-	pl, q, base := p.place(path.Dir(c.name)), providers.Quote, path.Base(c.name)
+	pl, q, base := p.place(path.Dir(c.name)), quote, path.Base(c.name)
 	line := "checkout " + q(itoa(c.n)) + " " + q(c.url) + " " + q(c.ref) + " " + q(c.subpath) + " " + q(base) + " " +
 		q(c.replace) + " " + q(c.origin) + " " + word(c.name) + " " + q(c.quiet) + " " + q(owner(c.attrs))
 	if c.attrs.Mode != 0 {

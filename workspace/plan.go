@@ -94,8 +94,7 @@ func (p *plan) line(format string, args ...any) { fmt.Fprintf(&p.text, format+"\
 // there.
 func (p *plan) link(name, target string) string {
 	at := p.stage(name)
-	p.line("[ -d %s ] || mkdir -p -- %[1]s", staged(path.Dir(at)))
-	p.line("ln -sfn -- %s %s || exit", providers.Quote(target), staged(at))
+	p.line("lnk %s %s", quote(target), staged(at))
 	return at
 }
 
@@ -107,6 +106,8 @@ func (p *plan) hardLink(name, at string) string {
 	p.line("ln -f -- %s %s || exit", staged(at), staged(to))
 	return to
 }
+
+func quote(s string) string { return providers.Quote(s) }
 
 func itoa(n int) string { return strconv.Itoa(n) }
 

@@ -134,6 +134,14 @@ func (c withoutArchives) CreateSandbox(ctx context.Context, opts *compute.Create
 	return plainFiles{sb}, nil
 }
 
+func (c withoutArchives) GetSandbox(ctx context.Context, id string) (compute.Sandbox, error) {
+	sb, err := c.Compute.GetSandbox(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return plainFiles{sb}, nil
+}
+
 type plainFiles struct{ compute.Sandbox }
 
 func (s plainFiles) Filesystem() compute.Filesystem {

@@ -11,8 +11,8 @@ import (
 )
 
 // prelude is in front of every plan. Its $1 is the staging directory, $2 the
-// root, empty for the working directory, and $3, when root runs it for somebody
-// else, the owner of what is made.
+// root, empty for the working directory, $3, when root runs it for somebody else,
+// the owner of what is made, and $4 is for the plan.
 //
 // into enters a directory, which is made if need be. That it is where its name
 // says is known from the kernel: a shell's own pwd may go by what it remembers.
@@ -42,7 +42,12 @@ into() {
 }
 put() { set +f; set -- "$S/f/$1"/$2; set -f; mv -f -- "$@" . || stop 82 "$(env pwd -P)"; }
 mode() { [ "$(stat -c %a .)" = "$1" ] || chmod "$1" . || stop 84 "$(env pwd -P)"; }
+lnk() {
+	[ -d "${2%/*}" ] || mkdir -p -- "${2%/*}"
+	ln -sfn -- "$1" "$2" && { [ -z "$O" ] || chown -h -- "$O" "$2"; } || exit
+}
 S=$1; R=$2; O=$3
+[ -d "$S" ] || exit 92
 [ -w "$S" ] || { id -u; id -g; exit 90; }
 S=$(cd -P -- "$S" && env pwd -P) || exit 1
 [ -n "$R" ] || R=$(env pwd -P && echo .) && R=${R%"$nl."}
@@ -67,6 +72,8 @@ const (
 	exitAccount  = 88
 	exitBusy     = 89
 	exitNotRoot  = 90
+	exitLost     = 91 // what was done could not be undone
+	exitGone     = 92 // there is no staging directory
 )
 
 // mark is in front of the name that an exit code is about.
@@ -74,13 +81,13 @@ const mark = "compute-workspace:"
 
 // script runs the plan in a staging directory and returns what it printed.
 // Where it takes root and the sandbox's user is another, root does it for them.
-func script(ctx context.Context, op string, sb compute.Sandbox, stage, root string) (string, error) {
-	cmd := compute.Exec("sh", "-c", prelude, "sh", stage, root, "")
+func script(ctx context.Context, op string, sb compute.Sandbox, stage, root, mode string) (string, error) {
+	cmd := compute.Exec("sh", "-c", prelude, "sh", stage, root, "", mode)
 	res, err := sb.RunCommand(ctx, cmd)
 	if err == nil && res.ExitCode == exitNotRoot {
 		uid, gid, _ := strings.Cut(strings.TrimSpace(res.Stdout), "\n")
 		cmd.User = "root"
-		cmd.Args[len(cmd.Args)-1] = uid + ":" + gid
+		cmd.Args[len(cmd.Args)-2] = uid + ":" + gid
 		res, err = sb.RunCommand(ctx, cmd)
 	}
 	if err != nil {
@@ -120,10 +127,17 @@ func outcome(op, id string, res *compute.Result) error {
 		return fail(compute.ErrConflict, "another program is replacing this workspace")
 	case exitNotRoot:
 		return fail(compute.ErrForbidden, "it takes root, and root may not either")
+	case exitLost, exitGone:
+		return &compute.Error{Op: op, ID: id, Err: err}
 	case 126, 127:
 		return &compute.Error{Op: op, ID: id, Kind: errors.ErrUnsupported, Err: fmt.Errorf("the sandbox needs sh, mv, mkdir, find and the like: %w", err)}
 	}
 	return &compute.Error{Op: op, ID: id, Err: err}
+}
+
+// unknown is the error for a script that ended well and did not say so.
+func unknown(op string, sb compute.Sandbox) error {
+	return &compute.Error{Op: op, ID: sb.ID(), Kind: compute.ErrUnavailable, Err: errors.New("the outcome is not known: the script's last words are missing")}
 }
 
 // tail is the end of what programs said, for people.

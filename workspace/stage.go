@@ -20,6 +20,13 @@ import (
 // newStage names a directory that nobody knows and nothing is in.
 func newStage() string { return "/tmp/.compute-workspace-" + rand.Text() }
 
+func atOnce(n int) int {
+	if n <= 0 {
+		return 8
+	}
+	return n
+}
+
 // a sink takes files for the staging directory, one at a time.
 type sink interface {
 	// file writes one of size bytes, all of r.

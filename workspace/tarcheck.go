@@ -66,7 +66,9 @@ func archiveKind(err error) error {
 
 // next returns the next entry that is of use, with a clean name, "." for the
 // directory itself. The error is io.EOF after the last one; see archiveKind.
-func (c *checker) next(tr *tar.Reader) (*tar.Header, error) {
+//
+// A skip that is not nil says what to leave out.
+func (c *checker) next(tr *tar.Reader, skip func(*tar.Header) bool) (*tar.Header, error) {
 	for {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -75,7 +77,7 @@ func (c *checker) next(tr *tar.Reader) (*tar.Header, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the archive: %w", err)
 		}
-		if h.Typeflag == tar.TypeXGlobalHeader {
+		if h.Typeflag == tar.TypeXGlobalHeader || skip != nil && skip(h) {
 			continue
 		}
 		if why := c.look(h); why != "" {
