@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/workspace"
 )
 
 // Snapshot takes a snapshot of the sandbox, which the state then has: Resume can
@@ -25,6 +26,10 @@ func (s *Session) Snapshot(ctx context.Context) (id string, err error) {
 
 func (s *Session) snapshot(ctx context.Context) (string, error) {
 	st := s.State()
+	digest, err := s.fingerprint(ctx)
+	if err != nil {
+		return "", err
+	}
 	attempt := newID()
 	snap, err := s.c.CreateSnapshot(ctx, st.SandboxID, &compute.CreateSnapshotOptions{
 		Name: "session", Metadata: map[string]string{Label: st.Session, attemptLabel: attempt}})
@@ -33,7 +38,16 @@ func (s *Session) snapshot(ctx context.Context) (string, error) {
 	}
 	// When that fails the store may still have it: both snapshots are kept, and
 	// the next one that is saved has all others deleted.
-	return snap.ID, s.change(ctx, func(st *State) { st.Snapshot = snap.ID })
+	return snap.ID, s.change(ctx, func(st *State) { st.Snapshot, st.Fingerprint = snap.ID, digest })
+}
+
+// fingerprint is that of the files, if the state is to have one.
+func (s *Session) fingerprint(ctx context.Context) (string, error) {
+	st := s.State()
+	if !st.Watched {
+		return "", nil
+	}
+	return workspace.Fingerprint(ctx, s.sandbox, st.Manifest)
 }
 
 // pruneSaved deletes the snapshots before the one that was saved.
@@ -90,8 +104,9 @@ func deleteSnapshots(ctx context.Context, c compute.Compute, metadata map[string
 // the session is not to be used any more. A sandbox is never destroyed whose
 // snapshot could not be taken and saved. One that cannot be suspended runs on.
 //
-// The state does not change after the snapshot was saved, and not at all
-// without one: a program that ends in the middle of it loses nothing.
+// The state does not change after the snapshot, or the fingerprint, was saved,
+// and not at all without one: a program that ends in the middle of it loses
+// nothing.
 //
 // Close works when ctx has ended before, as that of an interrupted program has:
 // then the [Timeouts] alone bound it. Otherwise it gives up when ctx ends.
@@ -113,16 +128,32 @@ func (s *Session) Close(ctx context.Context) error {
 
 func (s *Session) close(ctx context.Context) error {
 	st := s.State()
-	if st.SnapshotOnExit && !s.snapped {
-		if _, err := s.snapshot(ctx); err != nil {
+	if !s.recorded {
+		if err := s.record(ctx, st); err != nil {
 			return err
 		}
-		s.snapped = true
+		s.recorded = true
 	}
-	if err := s.exit(ctx, st.OnExit); err != nil || !s.snapped {
+	if err := s.exit(ctx, st.OnExit); err != nil || !st.SnapshotOnExit {
 		return err
 	}
 	return s.pruneSaved(ctx)
+}
+
+// record puts into the state what is to be known of the sandbox after it.
+func (s *Session) record(ctx context.Context, st *State) error {
+	if st.SnapshotOnExit {
+		_, err := s.snapshot(ctx)
+		return err
+	}
+	if !st.Watched || st.OnExit == Destroy {
+		return nil
+	}
+	digest, err := s.fingerprint(ctx)
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, func(st *State) { st.Fingerprint = digest })
 }
 
 func (s *Session) exit(ctx context.Context, how OnExit) error {

@@ -161,7 +161,7 @@ func goneWithSnapshot(t *testing.T, c compute.Compute) *session.State {
 }
 
 func resumeAny(c compute.Compute, st *session.State, s *store) error {
-	_, err := session.Resume(context.Background(), c, st, session.ResumeOptions{AllowRestore: true, AllowRemake: true, Secret: vault, Save: s.save})
+	_, err := session.Resume(context.Background(), c, st, session.ResumeOptions{AllowRestore: true, AllowRemake: true, CheckFiles: true, Secret: vault, Save: s.save})
 	return err
 }
 
@@ -239,7 +239,7 @@ func TestFaultsOfClose(t *testing.T) {
 // withSnapshot is a session that has a snapshot, and newer files.
 func withSnapshot(t *testing.T, c compute.Compute, exit session.OnExit) *session.State {
 	t.Helper()
-	s, err := session.Start(t.Context(), c, session.Options{OnExit: exit, SnapshotOnExit: true})
+	s, err := session.Start(t.Context(), c, session.Options{OnExit: exit, SnapshotOnExit: true, Fingerprint: true})
 	require.NoError(t, err)
 	write(t, s, "notes", "old")
 	_, err = s.Snapshot(t.Context())

@@ -131,3 +131,33 @@ func TestManifestRefused(t *testing.T) {
 		assert.Empty(t, boxes(t, p), name)
 	}
 }
+
+// Resume tells whether files have changed since Close or Snapshot.
+func TestFingerprint(t *testing.T) {
+	onOneIsEnough(t, func(t *testing.T, open func() compute.Compute) {
+		c := open()
+		s := start(t, c, session.Options{Manifest: manifest(), Secret: vault, OnExit: session.Suspend, Fingerprint: true})
+		resume := func(st *session.State, want session.Outcome, files session.Files) *session.Session {
+			t.Helper()
+			s, err := session.Resume(t.Context(), open(), st, session.ResumeOptions{AllowRestore: true, Secret: vault, CheckFiles: true})
+			require.NoError(t, err)
+			assert.Equal(t, want, s.Arrival().Outcome)
+			assert.Equal(t, files, s.Arrival().Files)
+			return s
+		}
+		require.NoError(t, s.Close(t.Context()))
+		s = resume(carry(t, s.State()), session.Woken, session.FilesUnchanged)
+		write(t, s, "/work/cache/warm", "ephemeral")
+		require.NoError(t, compute.Suspend(t.Context(), s.Sandbox()))
+		s = resume(s.State(), session.Woken, session.FilesUnchanged)
+		write(t, s, "/work/marker", "changed")
+		resume(s.State(), session.Same, session.FilesUnknown)
+		require.NoError(t, compute.Suspend(t.Context(), s.Sandbox()))
+		s = resume(s.State(), session.Woken, session.FilesChanged)
+		_, err := s.Snapshot(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, s.Sandbox().Destroy(t.Context()))
+		s = resume(carry(t, s.State()), session.Restored, session.FilesUnchanged)
+		require.NoError(t, s.Sandbox().Destroy(t.Context()))
+	})
+}

@@ -87,7 +87,7 @@ func (r *resumption) adopt(ctx context.Context, sb compute.Sandbox, why error) (
 	}
 	if sb.ID() == r.state.SandboxID { // it was there all the time
 		s := r.session(sb, woken)
-		return s, s.prepare(ctx, r.opts.Apply)
+		return s, r.ready(ctx, s)
 	}
 	info, err := sb.Info(ctx)
 	if err != nil {
@@ -103,5 +103,5 @@ func (r *resumption) adopt(ctx context.Context, sb compute.Sandbox, why error) (
 	}); err != nil {
 		return nil, err
 	}
-	return s, s.prepare(ctx, r.opts.Apply)
+	return s, r.ready(ctx, s)
 }

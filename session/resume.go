@@ -25,7 +25,18 @@ type Arrival struct {
 	Outcome  Outcome
 	Reason   string // why it is not Same, for people
 	Previous string // the ID of the sandbox before, if this is another
+	Files    Files  // of one that was woken or restored
 }
+
+// Files says whether a workspace is as [State].Fingerprint has it.
+type Files string
+
+// What is known of a workspace.
+const (
+	FilesUnknown   Files = ""
+	FilesUnchanged Files = "unchanged"
+	FilesChanged   Files = "changed"
+)
 
 // ResumeOptions says what [Resume] may do.
 type ResumeOptions struct {
@@ -34,6 +45,11 @@ type ResumeOptions struct {
 	// sandbox is gone. If both would do, the snapshot is taken.
 	AllowRestore bool
 	AllowRemake  bool
+
+	// CheckFiles compares the files of a sandbox that was woken or restored with
+	// the state's fingerprint, if it has one: see [Arrival].Files. It reads them
+	// all.
+	CheckFiles bool
 
 	// Secret returns the value of a secret by the name that the state has: that
 	// of a variable, "code:" and the URL of a repository for its token, or what
@@ -109,7 +125,7 @@ func resumeState(ctx context.Context, c compute.Compute, st *State, opts ResumeO
 		return nil, err
 	}
 	own := r.session(sb, came)
-	if err := own.prepare(ctx, r.opts.Apply); err != nil {
+	if err := r.ready(ctx, own); err != nil {
 		return nil, err
 	}
 	return own, nil
@@ -125,6 +141,22 @@ type resumption struct {
 
 func (r *resumption) session(sb compute.Sandbox, came Arrival) *Session {
 	return &Session{c: r.c, sandbox: sb, state: r.state, save: r.opts.Save, came: came}
+}
+
+// ready looks at the files of a sandbox that runs, and puts in what is missing.
+func (r *resumption) ready(ctx context.Context, s *Session) error {
+	out := s.came.Outcome
+	if want := r.state.Fingerprint; r.opts.CheckFiles && want != "" && (out == Woken || out == Restored) {
+		is, err := workspace.Fingerprint(ctx, s.sandbox, r.state.Manifest)
+		if err != nil {
+			return err
+		}
+		s.came.Files = FilesChanged
+		if is == want {
+			s.came.Files = FilesUnchanged
+		}
+	}
+	return s.prepare(ctx, r.opts.Apply)
 }
 
 // gone reports whether err is the provider's word that there is no such

@@ -163,3 +163,36 @@ func TestOptionsOfStart(t *testing.T) {
 		assert.Empty(t, boxes(t, p), name)
 	}
 }
+
+// checkout is a provider that takes repositories, and notes them.
+type checkout struct {
+	compute.Compute
+	got []compute.CodeMount
+}
+
+func (c *checkout) CreateSandbox(ctx context.Context, o *compute.CreateSandboxOptions) (compute.Sandbox, error) {
+	own := *o
+	c.got, own.Code = own.Code, nil
+	return c.Compute.CreateSandbox(ctx, &own)
+}
+
+// The token of a repository is kept by name, and asked for again.
+func TestCodeToken(t *testing.T) {
+	p := stub.New(stub.Config{})
+	defer p.Close()
+	c := &checkout{Compute: p}
+	code := []compute.CodeMount{{URL: "https://example.com/x", Token: canary}, {URL: "https://example.com/y", Ref: "main"}}
+	s := start(t, c, session.Options{Create: compute.CreateSandboxOptions{Code: code}})
+	assert.Equal(t, code, c.got)
+	assert.Equal(t, canary, code[0].Token, "the caller's options are as they were")
+	assert.NotContains(t, fmt.Sprintf("%+v", *s.State()), canary)
+	st := carry(t, s.State())
+	assert.Equal(t, []string{"code:https://example.com/x"}, st.Recipe.Secrets)
+	require.NoError(t, s.Close(t.Context()))
+	_, err := session.Resume(t.Context(), c, st, session.ResumeOptions{AllowRemake: true, Secret: func(_ context.Context, name string) (string, error) {
+		assert.Equal(t, "code:https://example.com/x", name)
+		return canary, nil
+	}})
+	require.NoError(t, err)
+	assert.Equal(t, code, c.got)
+}

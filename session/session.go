@@ -22,9 +22,9 @@ type Session struct {
 	mu    sync.Mutex // guards state
 	state *State
 
-	closing sync.Mutex // held by Close and Snapshot, one at a time
-	closed  bool
-	snapped bool // Close has taken its snapshot
+	closing  sync.Mutex // held by Close and Snapshot, one at a time
+	closed   bool
+	recorded bool // Close has done what comes before the end
 }
 
 // bounded is c with the timeouts.

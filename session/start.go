@@ -46,6 +46,11 @@ type Options struct {
 	OnExit         OnExit
 	SnapshotOnExit bool
 
+	// Fingerprint has Close and Snapshot put into the state what
+	// [workspace.Fingerprint] says of the files, which reads them all, so that
+	// Resume can tell whether they have changed.
+	Fingerprint bool
+
 	Timeouts Timeouts
 
 	// Save, if set, is called with each new state before anything relies on
@@ -65,7 +70,7 @@ func Start(ctx context.Context, c compute.Compute, opts Options) (*Session, erro
 
 func start(ctx context.Context, c compute.Compute, op string, opts Options) (*Session, error) {
 	st := &State{Version: version, Session: newID(), Provider: c.Name(), SandboxID: "new", Dir: opts.Dir,
-		OnExit: opts.OnExit, SnapshotOnExit: opts.SnapshotOnExit, Timeouts: opts.Timeouts}
+		OnExit: opts.OnExit, SnapshotOnExit: opts.SnapshotOnExit, Watched: opts.Fingerprint, Timeouts: opts.Timeouts}
 	var err error
 	if st.Recipe, err = recipe(op, &opts.Create, opts.StoreEnv, opts.StoreExtra); err != nil {
 		return nil, err

@@ -44,6 +44,8 @@ type State struct {
 	OnExit         OnExit   `json:"onExit,omitempty"`
 	SnapshotOnExit bool     `json:"snapshotOnExit,omitempty"`
 	Snapshot       string   `json:"snapshot,omitempty"` // the newest one of the session's sandboxes
+	Watched        bool     `json:"watched,omitempty"`  // see Options.Fingerprint
+	Fingerprint    string   `json:"fingerprint,omitempty"`
 	Timeouts       Timeouts `json:"timeouts,omitzero"`
 }
 
