@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -152,11 +153,57 @@ func TestFailedSandbox(t *testing.T) {
 	})
 }
 
-// odd says of its sandboxes what it likes.
+// A sandbox that is on its way is waited for, and woken where it ends up asleep.
+func TestWaits(t *testing.T) {
+	for name, test := range map[string]struct {
+		statuses []compute.Status
+		want     session.Arrival
+		resumed  int
+	}{
+		"starting":   {[]compute.Status{compute.StatusPending, compute.StatusPending, compute.StatusRunning}, session.Arrival{Outcome: session.Woken, Reason: "it was pending"}, 0},
+		"suspending": {[]compute.Status{compute.StatusSuspending, compute.StatusSuspending, compute.StatusSuspended, compute.StatusSuspended, compute.StatusRunning}, session.Arrival{Outcome: session.Woken, Reason: "it was suspending"}, 1},
+		"given up":   {[]compute.Status{compute.StatusSuspending, compute.StatusRunning}, session.Arrival{Outcome: session.Woken, Reason: "it was suspending"}, 0},
+		"failing":    {[]compute.Status{compute.StatusPending, compute.StatusFailed, compute.StatusFailed, compute.StatusRunning}, session.Arrival{Outcome: session.Woken, Reason: "it was pending"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := stub.New(stub.Config{})
+				defer p.Close()
+				s, err := session.Start(t.Context(), p, session.Options{})
+				require.NoError(t, err)
+				c := &odd{Compute: p, statuses: test.statuses}
+				s, err = session.Resume(t.Context(), c, s.State(), session.ResumeOptions{})
+				require.NoError(t, err)
+				assert.Equal(t, test.want, s.Arrival())
+				assert.Equal(t, test.resumed, c.resumed)
+			})
+		})
+	}
+	t.Run("for ever", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p := stub.New(stub.Config{})
+			defer p.Close()
+			s, err := session.Start(t.Context(), p, session.Options{})
+			require.NoError(t, err)
+			began := time.Now()
+			_, err = session.Resume(t.Context(), &odd{Compute: p, status: compute.StatusPending}, s.State(), session.ResumeOptions{AllowRemake: true})
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.ErrorContains(t, err, "raise Timeouts.Resume above 5m0s")
+			assert.Equal(t, 5*time.Minute, time.Since(began))
+			assert.Len(t, boxes(t, p), 1)
+		})
+	})
+}
+
+// odd says of its sandboxes what it likes: the one status, or one after the
+// other.
 type odd struct {
 	compute.Compute
 	status compute.Status
 	resume error
+
+	statuses []compute.Status
+	resumed  int
 }
 
 type oddBox struct {
@@ -174,11 +221,15 @@ func (b *oddBox) Info(ctx context.Context) (*compute.SandboxInfo, error) {
 	if err == nil {
 		info.Status, info.Reason = b.c.status, "disk full"
 	}
+	if left := b.c.statuses; len(left) > 0 {
+		info.Status, info.Reason = left[0], ""
+		b.c.statuses = left[min(1, len(left)-1):] // the last one stays
+	}
 	return info, err
 }
 
 func (b *oddBox) Suspend(context.Context) error { return nil }
-func (b *oddBox) Resume(context.Context) error  { return b.c.resume }
+func (b *oddBox) Resume(context.Context) error  { b.c.resumed++; return b.c.resume }
 
 // A state belongs to the provider that it names.
 func TestOtherProvider(t *testing.T) {
@@ -235,4 +286,17 @@ func TestLostCreate(t *testing.T) {
 	left := boxes(t, p)
 	require.Len(t, left, 1)
 	assert.ErrorContains(t, err, left[0], "it names what is left")
+}
+
+func TestLostSnapshot(t *testing.T) {
+	p := stub.New(stub.Config{})
+	defer p.Close()
+	s := start(t, p, session.Options{})
+	first, err := s.Snapshot(t.Context())
+	require.NoError(t, err)
+	p.Inject(stub.Fault{Op: "create snapshot", Times: 1, Late: true, Err: &compute.Error{Op: "create snapshot", Kind: compute.ErrUnavailable}})
+	_, err = s.Snapshot(t.Context())
+	require.ErrorIs(t, err, compute.ErrUnavailable)
+	assert.Equal(t, []string{first}, snapshots(t, p))
+	assert.Equal(t, first, s.State().Snapshot)
 }

@@ -213,7 +213,7 @@ func (r *resumption) wake(ctx context.Context, sb compute.Sandbox) (Arrival, err
 func (r *resumption) step(ctx context.Context, sb compute.Sandbox, info *compute.SandboxInfo) error {
 	switch info.Status {
 	case compute.StatusPending, compute.StatusSuspending:
-		_, err := compute.WaitForStatus(ctx, sb, compute.StatusRunning, compute.StatusSuspended)
+		err := r.wait(ctx, sb)
 		if err != nil && errors.Is(err, compute.ErrConflict) {
 			return nil // it has come to another end, at which it is looked again
 		}
@@ -228,6 +228,16 @@ func (r *resumption) step(ctx context.Context, sb compute.Sandbox, info *compute
 		return fail(r.op, r.state.Provider, sb.ID(), compute.ErrNotFound, "%s", reason(info))
 	}
 	return fail(r.op, r.state.Provider, sb.ID(), compute.ErrConflict, "its state %q is not known", info.Status)
+}
+
+// wait waits until sb runs or sleeps. Where the provider cannot wait this is no
+// operation of its own, and yet it has its time.
+func (r *resumption) wait(ctx context.Context, sb compute.Sandbox) error {
+	op := compute.Op{Name: "wait for status", Provider: r.state.Provider, SandboxID: sb.ID()}
+	return r.state.Timeouts.intercept(ctx, op, func(ctx context.Context) error {
+		_, err := compute.WaitForStatus(ctx, sb, compute.StatusRunning, compute.StatusSuspended)
+		return err
+	})
 }
 
 // failedError is why a sandbox that has failed does not run again.

@@ -106,6 +106,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a field around it":  {replace(`{"state"`, `{"x":1,"state"`), "not what Save writes"},
 		"no version":         {replace(`"version":1`, `"version":0`), "version 0 is not known"},
 		"a later version":    {replace(`"version":1`, `"version":2`), "version 2 is not known; this program knows 1"},
+		"one with more":      {replace(`"version":1`, `"version":2,"more":1`), "version 2 is not known"},
 		"an unknown field":   {replace(`"version":1`, `"version":1,"more":1`), `"more"`},
 		"an inner one":       {replace(`"recipe":{`, `"recipe":{"more":1,`), `"more"`},
 		"another type":       {replace(`"sandboxId":"sbx_0001"`, `"sandboxId":7`), "another type"},

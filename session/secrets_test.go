@@ -154,6 +154,7 @@ func TestOptionsOfStart(t *testing.T) {
 		"a variable that is not there": {session.Options{StoreEnv: []string{"A"}}, `StoreEnv names "A"`},
 		"a label of the session's":     {session.Options{Create: compute.CreateSandboxOptions{Metadata: map[string]string{session.Label: "x"}}}, "the session's own"},
 		"an unknown exit":              {session.Options{OnExit: "x"}, `"x" is not known`},
+		"a URL with a password":        {session.Options{Create: compute.CreateSandboxOptions{Code: []compute.CodeMount{{URL: "https://x:y@example.com"}}}}, "option Code[0].URL has credentials"},
 		"options that JSON drops": {session.Options{StoreExtra: true, Create: compute.CreateSandboxOptions{Extra: []compute.ProviderOptions{extra{Func: func() {}}}}},
 			"session_test.extra for provider other cannot be stored"},
 	} {

@@ -109,6 +109,9 @@ func (t Timeouts) intercept(ctx context.Context, op compute.Op, next func(contex
 		return nil
 	}
 	over := err != nil && ctx.Err() == nil && bounded.Err() != nil && errors.Is(err, context.DeadlineExceeded)
+	if _, said := errors.AsType[*TimeoutError](err); said {
+		over = false
+	}
 	cancel()
 	if !over {
 		return err
