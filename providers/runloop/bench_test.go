@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -90,46 +91,75 @@ func BenchmarkCommand(b *testing.B) {
 	sb := computetest.NewSandbox(b, e.Provider, nil)
 	plain := &bare{client: &http.Client{Transport: &http.Transport{}}, base: e.emulator.URL, key: e.emulator.APIKey()}
 	defer plain.client.CloseIdleConnections()
-	var ours, floor []time.Duration
-	timed := func(all *[]time.Duration, f func() error) {
-		began := time.Now()
-		require.NoError(b, f())
-		*all = append(*all, time.Since(began))
-	}
+	var times turns
 	for b.Loop() {
-		timed(&ours, func() error {
+		times.take(b, func() error {
 			_, err := compute.Output(b.Context(), sb, compute.Exec("echo", "hello"))
 			return err
-		})
-		timed(&floor, func() error {
-			var v runloopapi.ExecutionView
-			return plain.post(b.Context(), "/v1/devboxes/"+sb.ID()+"/execute", map[string]string{"command": "exec /bin/echo hello"}, &v)
-		})
+		}, func() error { return plain.execute(b.Context(), sb.ID()) })
 	}
-	slices.Sort(ours)
-	slices.Sort(floor)
-	b.ReportMetric(float64(ours[len(ours)/2].Microseconds()), "µs-provider")
-	b.ReportMetric(float64(floor[len(floor)/2].Microseconds()), "µs-net/http")
-	b.ReportMetric(float64(ours[len(ours)/2])/float64(floor[len(floor)/2]), "ratio")
+	times.report(b)
 }
 
-// BenchmarkFifty is fifty at once of create, run, destroy.
+// execute runs a program.
+func (b *bare) execute(ctx context.Context, id string) error {
+	return b.post(ctx, "/v1/devboxes/"+id+"/execute", map[string]string{"command": "exec /bin/echo hello"}, &runloopapi.ExecutionView{})
+}
+
+// turns are the times of two who take turns.
+type turns struct{ ours, floor []time.Duration }
+
+func (u *turns) take(b *testing.B, ours, floor func() error) {
+	began := time.Now()
+	require.NoError(b, ours())
+	between := time.Now()
+	require.NoError(b, floor())
+	u.ours, u.floor = append(u.ours, between.Sub(began)), append(u.floor, time.Since(between))
+}
+
+// report reports the medians.
+func (u *turns) report(b *testing.B) {
+	slices.Sort(u.ours)
+	slices.Sort(u.floor)
+	ours, floor := u.ours[len(u.ours)/2], u.floor[len(u.floor)/2]
+	b.ReportMetric(float64(ours.Microseconds()), "µs-provider")
+	b.ReportMetric(float64(floor.Microseconds()), "µs-net/http")
+	b.ReportMetric(float64(ours)/float64(floor), "ratio")
+}
+
+// BenchmarkFifty is fifty at once of create, run, destroy: by the provider and
+// bare, in turns.
 func BenchmarkFifty(b *testing.B) {
 	e := newEmulated(b, newLocal(b, b.TempDir()), false, runloop.Config{})
+	plain := &bare{client: &http.Client{Transport: &http.Transport{}}, base: e.emulator.URL, key: e.emulator.APIKey()}
+	defer plain.client.CloseIdleConnections()
+	var times turns
 	for b.Loop() {
+		times.take(b, fifty(func() error {
+			return compute.WithSandbox(b.Context(), e.Provider, nil, func(ctx context.Context, sb compute.Sandbox) error {
+				_, err := compute.Output(ctx, sb, compute.Exec("echo", "hello"))
+				return err
+			})
+		}), fifty(func() error {
+			var v runloopapi.DevboxView
+			if err := plain.post(b.Context(), "/v1/devboxes/create_and_await_running", struct{}{}, &v); err != nil {
+				return err
+			}
+			return errors.Join(plain.execute(b.Context(), v.ID), plain.post(b.Context(), "/v1/devboxes/"+v.ID+"/shutdown", struct{}{}, nil))
+		}))
+	}
+	times.report(b)
+}
+
+// fifty does f fifty times at once.
+func fifty(f func() error) func() error {
+	return func() error {
 		var wg sync.WaitGroup
 		errs := make([]error, 50)
 		for i := range errs {
-			wg.Go(func() {
-				errs[i] = compute.WithSandbox(b.Context(), e.Provider, nil, func(ctx context.Context, sb compute.Sandbox) error {
-					_, err := compute.Output(ctx, sb, compute.Exec("echo", "hello"))
-					return err
-				})
-			})
+			wg.Go(func() { errs[i] = f() })
 		}
 		wg.Wait()
-		for _, err := range errs {
-			require.NoError(b, err)
-		}
+		return errors.Join(errs...)
 	}
 }

@@ -30,9 +30,14 @@ import (
 //	oh    the beginning of an output that was too long, once there is od
 //	i, x  the input; why there was no command
 
-// quickScript makes what the files of commands need, once in a devbox. The pipe
-// is one in which nothing ever comes: bash can wait for that with a timeout.
-const quickScript = `[ -d $b/f ] || { mkdir -m 700 $b/f.$i && mkfifo -m 600 $b/f.$i/t && mv -T $b/f.$i $b/f || rm -rf $b/f.$i; }
+// quickScript makes what the files of commands need, once in a devbox; of several
+// that do so at once all find it. The pipe is one in which nothing ever comes: bash
+// can wait for that with a timeout.
+const quickScript = `if ! [ -O $b/f/t ]; then
+[ -d $b ] || mkdir -p -m 1777 $b
+[ -d $b/f ] || mkdir -m 700 $b/f
+mkfifo -m 600 $b/f/t
+fi
 `
 
 // beginCaptured is in front of a command without writers. In bash, if the script
@@ -41,8 +46,11 @@ const beginCaptured = `b=` + stateDir + ` d=` + stateDir + `/$i
 exec 3>&1 4>&2 2>/dev/null
 fin() { echo "=$1" >&3; echo = >&4; exit 0; }
 s= w='env --' bash= large=
-if [ -n "$BASH_VERSION" ] && [ -O $b/f/t ]; then
-bash=1 q=$b/f/$i.
+if [ -n "$BASH_VERSION" ]; then
+` + quickScript + `[ -O $b/f ] && [ -O $b/f/t ] && bash=1
+fi
+if [ -n "$bash" ]; then
+q=$b/f/$i.
 session() { set -- ${v##*) }; g=$4; }
 read -r v </proc/$$/stat && session
 if [ "$g" = $$ ]; then g="$$ $$ $$" w=--; else g= s=setsid; fi
@@ -52,7 +60,7 @@ set +C
 else
 q=$d/
 [ -d $b ] || mkdir -p -m 1777 $b
-` + quickScript + `mkdir -m 700 $d || fin d
+mkdir -m 700 $d || fin d
 command -v setsid >/dev/null && s=setsid
 fi
 quit() {

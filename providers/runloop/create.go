@@ -36,21 +36,23 @@ func (p *Provider) CreateSandbox(ctx context.Context, opts *compute.CreateSandbo
 	}
 	ctx, cancel := bounded(ctx, p.timeouts.Create)
 	defer cancel()
-	if opts.Network != nil {
-		if in.LaunchParameters.NetworkPolicyID, err = p.policy(ctx, op, opts.Network); err != nil {
-			return nil, err
+	for try := 1; ; try++ {
+		if opts.Network != nil {
+			if in.LaunchParameters.NetworkPolicyID, err = p.policy(ctx, op, opts.Network); err != nil {
+				return nil, err
+			}
 		}
-	}
-	c := creation{p: p, in: in, key: newID()}
-	in.Metadata[createLabel] = c.key
-	view, err := c.run(ctx)
-	if err != nil {
-		if id := in.LaunchParameters.NetworkPolicyID; id != "" {
-			p.forgetPolicy(id) // it may have been deleted
+		c := creation{p: p, in: in, key: newID()}
+		in.Metadata[createLabel] = c.key
+		view, err := c.run(ctx)
+		if err == nil {
+			return p.sandbox(view), nil
+		}
+		if opts.Network != nil && p.policyLost(ctx, in.LaunchParameters.NetworkPolicyID, err) && try < maxPolicies {
+			continue
 		}
 		return nil, p.createError(ctx, op, in, err)
 	}
-	return p.sandbox(view), nil
 }
 
 // named adds the provider to an error of the options.

@@ -23,7 +23,8 @@
 //
 // A [compute.NetworkPolicy] becomes a network policy of the account, whose name
 // begins with "compute-" and is made of what it allows. Sandboxes that may reach
-// the same share one. They are not deleted; an account has a hundred.
+// the same share one, which is deleted when the last of them is destroyed. That of
+// one which ends by itself stays; an account has a hundred.
 //
 // # Commands
 //

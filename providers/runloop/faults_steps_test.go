@@ -3,6 +3,7 @@ package runloop_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"io/fs"
 	"testing"
 
@@ -17,6 +18,7 @@ func steps() map[string]func() step {
 	return map[string]func() step{
 		"create":   createStep,
 		"destroy":  destroyStep,
+		"policy":   policyStep,
 		"get":      simple(func(ctx context.Context, f *faulty) error { _, err := f.GetSandbox(ctx, f.sb.ID()); return err }),
 		"info":     simple(func(ctx context.Context, f *faulty) error { _, err := f.sb.Info(ctx); return err }),
 		"list":     listStep,
@@ -63,6 +65,33 @@ func createStep() step {
 	}
 }
 
+// policyStep makes a sandbox with a network policy, and destroys it.
+func policyStep() step {
+	return step{
+		func(ctx context.Context, f *faulty) error {
+			sb, err := f.CreateSandbox(ctx, &compute.CreateSandboxOptions{Network: &compute.NetworkPolicy{Allow: []string{"example.com"}}})
+			if err != nil {
+				return err
+			}
+			return sb.Destroy(ctx)
+		},
+		func(t *testing.T, f *faulty, err error) {
+			for _, id := range f.running(t) {
+				if id != f.sb.ID() {
+					require.Error(t, err, "a devbox is left")
+					require.NoError(t, f.DestroySandbox(t.Context(), id))
+				}
+			}
+			for view, lerr := range f.client.NetworkPolicies.List(t.Context(), nil) {
+				require.NoError(t, lerr)
+				require.Error(t, err, "the policy %s is left", view.Name)
+				_, lerr = f.client.NetworkPolicies.Delete(t.Context(), view.ID)
+				require.NoError(t, lerr)
+			}
+		},
+	}
+}
+
 func destroyStep() step {
 	return step{
 		func(ctx context.Context, f *faulty) error { return f.sb.Destroy(ctx) },
@@ -90,11 +119,15 @@ func listStep() step {
 	}
 }
 
-// script prints the file in, and leaves a line each time it runs.
-const script = "echo x >> ran; cat in"
+// script prints the file in, and leaves a line in another each time it runs.
+func script() (text, ran string) {
+	ran = "ran-" + rand.Text()
+	return "echo x >> " + ran + "; cat in", ran
+}
 
 func runStep(stream bool) step {
 	var stdout string
+	script, ran := script()
 	return step{
 		func(ctx context.Context, f *faulty) error {
 			cmd := compute.Shell(script)
@@ -109,12 +142,13 @@ func runStep(stream bool) step {
 			}
 			return err
 		},
-		func(t *testing.T, f *faulty, err error) { f.once(t, err, stdout) },
+		func(t *testing.T, f *faulty, err error) { f.once(t, err, ran, stdout) },
 	}
 }
 
 func startStep() step {
 	var stdout string
+	script, ran := script()
 	return step{
 		func(ctx context.Context, f *faulty) error {
 			p, err := compute.Start(ctx, f.sb, compute.Shell(script))
@@ -127,15 +161,15 @@ func startStep() step {
 			}
 			return err
 		},
-		func(t *testing.T, f *faulty, err error) { f.once(t, err, stdout) },
+		func(t *testing.T, f *faulty, err error) { f.once(t, err, ran, stdout) },
 	}
 }
 
 // once checks that a command that did not fail ran once, and one that failed at
 // most once, and that no byte was lost or repeated.
-func (f *faulty) once(t *testing.T, err error, got string) {
+func (f *faulty) once(t *testing.T, err error, file, got string) {
 	t.Helper()
-	ran, rerr := f.sb.Filesystem().ReadFile(t.Context(), "ran")
+	ran, rerr := f.sb.Filesystem().ReadFile(t.Context(), file)
 	if err == nil {
 		require.NoError(t, rerr)
 		assert.Equal(t, "x\n", string(ran), "how often it ran")
@@ -145,7 +179,6 @@ func (f *faulty) once(t *testing.T, err error, got string) {
 	if len(got) > len(f.want) || got != f.want[:len(got)] {
 		t.Errorf("%d bytes that are not the beginning of what was printed", len(got))
 	}
-	require.NoError(t, f.sb.Filesystem().RemoveAll(t.Context(), "ran"))
 }
 
 func writeStep(n int) step {

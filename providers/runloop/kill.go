@@ -19,7 +19,6 @@ const rootScript = `r=; if [ "$(id -u)" != 0 ] && sudo -n true </dev/null >/dev/
 // as they may be quicker in making more. A command that has not begun will not.
 const killScript = `b=` + stateDir + ` d=` + stateDir + `/$i q=` + stateDir + `/f/$i.
 exec 2>/dev/null
-[ -d $b ] || mkdir -p -m 1777 $b
 ` + quickScript + `: >${q}k
 own() { mkdir -m 700 $d; }
 quick() { [ -d $b/f ] && ! ( set -C; echo 0 0 0 >${q}p ); }

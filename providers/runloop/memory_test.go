@@ -6,7 +6,7 @@ import (
 )
 
 // peak returns how many bytes this process has from the system for its heap,
-// which do not become less.
+// which become less by some stacks at most.
 func peak(t *testing.T) uint64 {
 	t.Helper()
 	var m runtime.MemStats

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -45,14 +47,64 @@ func (p *Provider) policy(ctx context.Context, op string, n *compute.NetworkPoli
 	return id, nil
 }
 
-func (p *Provider) forgetPolicy(id string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for name, known := range p.policies {
-		if known == id {
-			delete(p.policies, name)
+// maxPolicies is how often a create is tried whose policy was deleted, with the
+// last sandbox that had it, before there was another.
+const maxPolicies = 3
+
+// policyLost sees to the policy of a create that has failed, and reports whether
+// it failed for want of the policy.
+func (p *Provider) policyLost(ctx context.Context, id string, cause error) bool {
+	p.forgetPolicy(id)
+	clean, cancel := p.cleanUp(ctx)
+	defer cancel()
+	if notThere(cause) && ctx.Err() == nil {
+		if _, err := p.client.NetworkPolicies.Get(clean, id); err != nil && notThere(err) {
+			return true
 		}
 	}
+	_ = p.dropPolicy(clean, id) // the failure is what is reported
+	return false
+}
+
+// dropPolicy deletes the policy of a sandbox that has ended, if this package has
+// made it. The service refuses while another sandbox has it.
+func (p *Provider) dropPolicy(ctx context.Context, id string) error {
+	if id == "" {
+		return nil
+	}
+	if !p.forgetPolicy(id) {
+		view, err := p.client.NetworkPolicies.Get(ctx, id)
+		if err != nil {
+			return unlessRefused(err)
+		}
+		if !ownPolicy(view.Name) {
+			return nil
+		}
+	}
+	_, err := p.client.NetworkPolicies.Delete(ctx, id)
+	return unlessRefused(err)
+}
+
+// unlessRefused returns err unless it is an answer that says no.
+func unlessRefused(err error) error {
+	var api *runloopapi.Error
+	if errors.As(err, &api) && refused(api) && api.StatusCode != http.StatusTooManyRequests {
+		return nil
+	}
+	return err
+}
+
+// forgetPolicy reports whether the policy was known as one of this package's.
+func (p *Provider) forgetPolicy(id string) (known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, other := range p.policies {
+		if other == id {
+			delete(p.policies, name)
+			known = true
+		}
+	}
+	return known
 }
 
 func (p *Provider) findPolicy(ctx context.Context, name string) (string, error) {
@@ -67,6 +119,19 @@ func (p *Provider) findPolicy(ctx context.Context, name string) (string, error) 
 	return "", nil
 }
 
+// The name of a policy that this package has made is a prefix and a sum in
+// hexadecimal of what it allows.
+const (
+	policyPrefix = "compute-"
+	policySum    = 12 // bytes
+)
+
+func ownPolicy(name string) bool {
+	sum, ok := strings.CutPrefix(name, policyPrefix)
+	b, err := hex.DecodeString(sum)
+	return ok && err == nil && len(b) == policySum
+}
+
 // policyParams translates a policy. Host names are allowed on all their ports
 // or not at all.
 func policyParams(op string, n *compute.NetworkPolicy) (*runloopapi.NetworkPolicyCreateParams, error) {
@@ -75,7 +140,7 @@ func policyParams(op string, n *compute.NetworkPolicy) (*runloopapi.NetworkPolic
 	allow = slices.Compact(allow)
 	sum := sha256.Sum256([]byte(strings.Join(allow, "\n")))
 	in := &runloopapi.NetworkPolicyCreateParams{
-		Name:        "compute-" + hex.EncodeToString(sum[:12]),
+		Name:        policyPrefix + hex.EncodeToString(sum[:policySum]),
 		Description: "made for sandboxes that may reach: " + cut(strings.Join(allow, " "), 200),
 	}
 	for _, a := range allow {

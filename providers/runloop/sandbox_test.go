@@ -50,21 +50,61 @@ func TestEndpointNeedsNoHeaderWhenOpen(t *testing.T) {
 	assert.Equal(t, http.Header(nil), ep.Header)
 }
 
-func TestNetworkPolicyIsShared(t *testing.T) {
+func TestNetworkPolicies(t *testing.T) {
 	e := newEmulated(t, newLocal(t, t.TempDir()), false, runloop.Config{})
-	opts := &compute.CreateSandboxOptions{Network: &compute.NetworkPolicy{Allow: []string{"example.com"}}}
-	var ids []string
-	for range 2 {
-		view, err := e.client.Devboxes.Get(t.Context(), computetest.NewSandbox(t, e.Provider, opts).ID())
-		require.NoError(t, err)
-		ids = append(ids, view.LaunchParameters.NetworkPolicyID)
+	ctx := t.Context()
+	own, err := e.client.NetworkPolicies.Create(ctx, &runloopapi.NetworkPolicyCreateParams{Name: "compute-own"})
+	require.NoError(t, err)
+	policies := func() (ids []string) {
+		for view, err := range e.client.NetworkPolicies.List(ctx, nil) {
+			require.NoError(t, err)
+			if view.ID != own.ID {
+				ids = append(ids, view.ID)
+			}
+		}
+		return ids
 	}
-	assert.NotEmpty(t, ids[0])
-	assert.Equal(t, ids[0], ids[1])
-	policy, err := e.client.NetworkPolicies.Get(t.Context(), ids[0])
+	opts := &compute.CreateSandboxOptions{Network: &compute.NetworkPolicy{Allow: []string{"example.com"}}}
+	var sandboxes []compute.Sandbox
+	for range 2 {
+		sb, err := e.CreateSandbox(ctx, opts)
+		require.NoError(t, err)
+		sandboxes = append(sandboxes, sb)
+		view, err := e.client.Devboxes.Get(ctx, sb.ID())
+		require.NoError(t, err)
+		assert.Equal(t, []string{view.LaunchParameters.NetworkPolicyID}, policies(), "it is shared")
+	}
+	policy, err := e.client.NetworkPolicies.Get(ctx, policies()[0])
 	require.NoError(t, err)
 	assert.Equal(t, []string{"example.com"}, policy.Egress.AllowedHostnames)
 	assert.False(t, policy.Egress.AllowAll)
+
+	require.NoError(t, sandboxes[0].Destroy(ctx))
+	assert.Len(t, policies(), 1, "the other has it")
+	stranger, err := runloop.New(runloop.Config{Client: e.client}) // another program, which has not made it
+	require.NoError(t, err)
+	require.NoError(t, stranger.DestroySandbox(ctx, sandboxes[1].ID()))
+	require.NoError(t, stranger.Close())
+	assert.Empty(t, policies())
+
+	// The provider still takes it to be there.
+	sb, err := e.CreateSandbox(ctx, opts)
+	require.NoError(t, err)
+	assert.Len(t, policies(), 1)
+	require.NoError(t, sb.Destroy(ctx))
+	assert.Empty(t, policies())
+
+	defer e.emulator.Inject(fault("devboxes.create*", 403))()
+	_, err = e.CreateSandbox(ctx, opts)
+	require.Error(t, err)
+	assert.Empty(t, policies(), "after a create that failed")
+
+	sb, err = e.CreateSandbox(ctx, &compute.CreateSandboxOptions{Extra: []compute.ProviderOptions{&runloop.CreateOptions{
+		Launch: runloopapi.LaunchParameters{NetworkPolicyID: own.ID}}}})
+	require.NoError(t, err)
+	require.NoError(t, sb.Destroy(ctx))
+	_, err = e.client.NetworkPolicies.Get(ctx, own.ID)
+	require.NoError(t, err, "it is not the provider's")
 }
 
 func TestTemplateFiles(t *testing.T) {
@@ -167,7 +207,7 @@ func TestLargeFile(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, r.Close())
 	assert.Equal(t, size, n)
-	assert.Less(t, peak(t)-before, uint64(32<<20), "memory in use")
+	assert.Less(t, peak(t), before+32<<20, "memory in use")
 }
 
 // Output that nobody gets does not fill the disk of the devbox, and the beginning

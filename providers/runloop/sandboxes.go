@@ -3,6 +3,7 @@ package runloop
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 
@@ -104,7 +105,8 @@ func (p *Provider) DestroySandbox(ctx context.Context, id string) error {
 	return wrap(ctx, "destroy sandbox", id, p.shutdown(ctx, id))
 }
 
-// shutdown shuts a devbox down. One that is not known is no error.
+// shutdown shuts a devbox down, and deletes its network policy if no other has
+// it. One that is not known is no error.
 func (p *Provider) shutdown(ctx context.Context, id string) error {
 	p.closeRelay(id)
 	view, err := p.client.Devboxes.Shutdown(ctx, id, &runloopapi.DevboxShutdownParams{Force: true})
@@ -112,8 +114,13 @@ func (p *Provider) shutdown(ctx context.Context, id string) error {
 	case err == nil && view.Status == runloopapi.DevboxFailure && !destroyed(view):
 		_, err = p.client.Devboxes.Update(ctx, id, &runloopapi.DevboxUpdateParams{
 			Metadata: joined(view.Metadata, map[string]string{goneLabel: "true"})})
-		return err
-	case err == nil, errors.Is(err, runloopapi.ErrNotFound) && ctx.Err() == nil:
+		return errors.Join(err, p.dropPolicy(ctx, view.LaunchParameters.NetworkPolicyID))
+	case err == nil:
+		if err := p.dropPolicy(ctx, view.LaunchParameters.NetworkPolicyID); err != nil {
+			return fmt.Errorf("the network policy %s may be left: %w", view.LaunchParameters.NetworkPolicyID, err)
+		}
+		return nil
+	case errors.Is(err, runloopapi.ErrNotFound) && ctx.Err() == nil:
 		return nil
 	}
 	if errors.Is(err, runloopapi.ErrBadRequest) && ctx.Err() == nil {
