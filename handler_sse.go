@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/computekit/compute/internal/jsontext"
 )
 
 // keepAlive is how often a stream is heard of, lest a proxy gives it up.
@@ -248,14 +250,13 @@ func (o *outputEvents) emit(p []byte) error {
 func appendJSONString(dst, p []byte) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
-	start := 0
-	for i, b := range p {
-		if b >= ' ' && b != '"' && b != '\\' {
-			continue
+	for {
+		n := jsontext.Plain(p)
+		dst = append(dst, p[:n]...)
+		if n == len(p) {
+			return append(dst, '"')
 		}
-		dst = append(dst, p[start:i]...)
-		start = i + 1
-		switch b {
+		switch b := p[n]; b {
 		case '"', '\\':
 			dst = append(dst, '\\', b)
 		case '\n':
@@ -267,8 +268,8 @@ func appendJSONString(dst, p []byte) []byte {
 		default:
 			dst = append(dst, '\\', 'u', '0', '0', hex[b>>4], hex[b&15])
 		}
+		p = p[n+1:]
 	}
-	return append(append(dst, p[start:]...), '"')
 }
 
 // unfinished returns how many bytes at the end of p are the beginning of a

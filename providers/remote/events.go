@@ -15,11 +15,13 @@ import (
 	"github.com/computekit/compute"
 )
 
-// event is one server-sent event. Its data is valid until the next.
+// event is one server-sent event. Its data, and the bytes in it, are valid until
+// the next.
 type event struct {
 	id   string
 	name string
 	data []byte
+	text []byte // room for what bytes returns
 }
 
 // eventReader reads server-sent events, none longer than maxAnswer.
@@ -37,7 +39,7 @@ var errLongEvent = fmt.Errorf("an event has more than %d bytes", maxAnswer)
 // next returns the next event. An event whose end is missing is none:
 // [io.ErrUnexpectedEOF].
 func (r *eventReader) next() (*event, error) {
-	r.event = event{id: r.event.id, data: r.event.data[:0]}
+	r.event = event{id: r.event.id, data: r.event.data[:0], text: r.event.text[:0]}
 	seen := false
 	for {
 		line, err := r.line(maxAnswer - len(r.event.data))
@@ -101,7 +103,8 @@ func (e *event) bytes() ([]byte, error) {
 	if !utf8.Valid(e.data) {
 		return nil, errors.New("an event is not UTF-8")
 	}
-	if text, ok := plainText(e.data); ok {
+	if text, ok := plainText(e.text[:0], e.data); ok {
+		e.text = text
 		return text, nil
 	}
 	var o output

@@ -66,7 +66,7 @@ func FuzzPlainText(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		got, ok := plainText([]byte(in))
+		got, ok := plainText(nil, []byte(in))
 		if !ok || !utf8.ValidString(in) {
 			return
 		}

@@ -1,45 +1,36 @@
 package remote
 
-import "bytes"
+import (
+	"bytes"
 
-// plainText decodes {"text":"..."} in place, without the memory that package
-// json needs for it, if nothing in it is out of the ordinary. Output passes
-// through here.
-func plainText(data []byte) ([]byte, bool) {
+	"github.com/computekit/compute/internal/jsontext"
+)
+
+// plainText appends what is in {"text":"..."} to dst, without the memory that
+// package json needs for it, if nothing in it is out of the ordinary. Output
+// passes through here.
+func plainText(dst, data []byte) ([]byte, bool) {
 	text, ok := bytes.CutPrefix(data, []byte(`{"text":"`))
 	if !ok {
-		return nil, false
+		return dst, false
 	}
-	if text, ok = bytes.CutSuffix(text, []byte(`"}`)); !ok || !ordinary(text) {
-		return nil, false
+	if text, ok = bytes.CutSuffix(text, []byte(`"}`)); !ok {
+		return dst, false
 	}
-	out := text[:0]
 	for {
-		i := bytes.IndexByte(text, '\\')
-		if i < 0 {
-			return append(out, text...), true
+		n := jsontext.Plain(text)
+		dst = append(dst, text[:n]...)
+		if n == len(text) {
+			return dst, true
 		}
-		out = append(append(out, text[:i]...), escapes[text[i+1]])
-		text = text[i+2:]
+		if text[n] != '\\' || n+1 == len(text) || escapes[text[n+1]] == 0 {
+			return dst, false
+		}
+		dst = append(dst, escapes[text[n+1]])
+		text = text[n+2:]
 	}
 }
 
 // escapes are the characters that a backslash makes of others. The others are
 // left to package json.
 var escapes = [256]byte{'n': '\n', 'r': '\r', 't': '\t', '"': '"', '\\': '\\', '/': '/'}
-
-// ordinary reports whether text is the inside of a JSON string with no escapes
-// but those.
-func ordinary(text []byte) bool {
-	for i := 0; i < len(text); i++ {
-		switch b := text[i]; {
-		case b == '\\':
-			if i++; i == len(text) || escapes[text[i]] == 0 {
-				return false
-			}
-		case b == '"', b < ' ':
-			return false
-		}
-	}
-	return true
-}
