@@ -120,7 +120,7 @@ func TestApplyMounts(t *testing.T) {
 	vol, err := compute.CreateVolume(t.Context(), c, nil)
 	require.NoError(t, err)
 	m := &workspace.Manifest{Root: "/workspace", Entries: workspace.Entries{
-		"data":    workspace.Volume{Volume: vol.ID},
+		"a/data":  workspace.Volume{Volume: vol.ID},
 		"objects": workspace.Bucket{Service: "s3", Bucket: "b"},
 		"file":    file("x"),
 	}}
@@ -137,15 +137,15 @@ func TestApplyMounts(t *testing.T) {
 	_, err = workspace.Apply(t.Context(), sb, m, apply)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"/workspace/objects b"}, mounted)
-	output(t, sb, "echo precious >data/f; mkdir -p unknown")
+	output(t, sb, "echo precious >a/data/f")
 
 	archive := packed(t, false, "new", "new")
 	_, err = workspace.Hydrate(t.Context(), sb, bytes.NewReader(archive), nil)
 	require.ErrorIs(t, err, compute.ErrConflict, "a mount that the manifest does not name")
-	assert.Equal(t, "precious\n", output(t, sb, "cat data/f"))
+	assert.Equal(t, "precious\n", output(t, sb, "cat a/data/f"))
 	_, err = workspace.Hydrate(t.Context(), sb, bytes.NewReader(archive), &workspace.HydrateOptions{Manifest: m})
 	require.NoError(t, err)
-	assert.Equal(t, "precious\nnew", output(t, sb, "cat data/f new; [ ! -e file ]"))
+	assert.Equal(t, "precious\nnew", output(t, sb, "cat a/data/f new; [ ! -e file ]"))
 	gone := errors.New("no such bucket")
 	apply.MountBucket = func(context.Context, string, workspace.Bucket) error { return gone }
 	_, err = workspace.Apply(t.Context(), sb, m, apply)

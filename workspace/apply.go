@@ -31,8 +31,9 @@ type ApplyOptions struct {
 	MountBucket func(ctx context.Context, dir string, b Bucket) error
 
 	// GitURL returns what git is to fetch from, such as a mirror or a URL with
-	// credentials. The default is https://HOST/REPO. What git then says about a
-	// failure is left out of the error.
+	// credentials, which other commands in the sandbox can see while git runs.
+	// The default is https://HOST/REPO. What git then says about a failure is
+	// left out of the error.
 	GitURL func(GitRepo) (string, error)
 
 	// ReplaceGit has checkouts replaced that are there.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/computetest"
@@ -282,6 +283,9 @@ func TestApplyRoundTrips(t *testing.T) {
 		check(t, computetest.NewSandbox(t, c, nil), count, 2)
 	})
 	t.Run("LocalAsUser", func(t *testing.T) {
+		if !long {
+			t.Skip("set COMPUTE_TEST_LONG to run it")
+		}
 		var o ops
 		n := 0
 		c := compute.Intercept(newLocal(t), o.count)
@@ -293,7 +297,71 @@ func TestApplyRoundTrips(t *testing.T) {
 		check(t, computetest.NewSandbox(t, c, nil), count, 3)
 	})
 	t.Run("RunloopOverLocal", func(t *testing.T) {
+		if !long {
+			t.Skip("set COMPUTE_TEST_LONG to run it")
+		}
 		c, count := newRunloop(t, newLocal(t))
 		check(t, computetest.NewSandbox(t, c, nil), count, 3)
 	})
+}
+
+// Programs that apply at the same time each do all of it.
+func TestApplyAtOnce(t *testing.T) {
+	for _, b := range backends() {
+		if b.real && !long {
+			continue
+		}
+		t.Run(b.name, func(t *testing.T) {
+			sb := computetest.NewSandbox(t, b.new(t), nil)
+			m := &workspace.Manifest{Entries: workspace.Entries{}}
+			for i := range 50 {
+				m.Entries[fmt.Sprintf("d%d/f%d", i%3, i)] = file(strings.Repeat("x", i))
+			}
+			var g errgroup.Group
+			for range 4 {
+				g.Go(func() error {
+					_, err := workspace.Apply(t.Context(), sb, m, nil)
+					return err
+				})
+			}
+			require.NoError(t, g.Wait())
+			assert.Equal(t, "50\n", output(t, sb, "find . -type f | wc -l | tr -d ' '"))
+			assert.Equal(t, strings.Repeat("x", 49), output(t, sb, "cat d1/f49"))
+			none(t, sb)
+		})
+	}
+}
+
+// An ordinary user inside swaps a directory for a link, again and again, while
+// root applies a manifest for them: nothing gets to where the link leads.
+func TestApplyWhileLinksChange(t *testing.T) {
+	sb := computetest.NewSandbox(t, newLocal(t), &compute.CreateSandboxOptions{User: "nobody"})
+	victim := func(script string) string {
+		out, err := compute.Output(t.Context(), sb, &compute.Command{Script: script, User: "root"})
+		require.NoError(t, err)
+		return out
+	}
+	victim("mkdir /tmp/victim && echo old >/tmp/victim/f")
+	attack, err := compute.Start(t.Context(), sb, compute.Exec("perl", "-e",
+		`while (1) { rename "d", "o" . ++$i; rmdir "o$i"; symlink "/tmp/victim", "d"; unlink "d"; mkdir "d" }`))
+	require.NoError(t, err)
+	times := 3
+	if long {
+		times = 100
+	}
+	done := 0
+	for range times {
+		_, err := workspace.Apply(t.Context(), sb, &workspace.Manifest{Entries: workspace.Entries{
+			"d": workspace.Dir{Attributes: workspace.Attributes{Mode: 0o777}, Entries: workspace.Entries{"f": file("new"), "g/h": file("new")}}}}, nil)
+		if err == nil {
+			done++
+		} else {
+			_, typed := errors.AsType[*compute.Error](err)
+			require.True(t, typed, "%v", err)
+		}
+	}
+	require.NoError(t, attack.Kill(t.Context()))
+	t.Logf("%d of %d got through", done, times)
+	assert.Equal(t, "/tmp/victim\n/tmp/victim/f\nold\n755\n", victim("find /tmp/victim | sort; cat /tmp/victim/f; stat -c %a /tmp/victim"))
+	none(t, sb)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/computetest"
 	"github.com/computekit/compute/workspace"
 )
 
@@ -51,6 +52,9 @@ func faulty(t *testing.T, prepare string, do func(sb compute.Sandbox) error, che
 			continue
 		}
 		t.Run(b.name, func(t *testing.T) {
+			if b.real && !long {
+				t.Skip("set COMPUTE_TEST_LONG to run it")
+			}
 			c := b.new(t)
 			sb, err := c.CreateSandbox(t.Context(), nil)
 			require.NoError(t, err)
@@ -147,6 +151,9 @@ func TestHydrateCancelled(t *testing.T) {
 	archive := packed(t, false, "README.md", "new", "src/x", "new")
 	for _, b := range backends()[:2] {
 		t.Run(b.name, func(t *testing.T) {
+			if b.real && !long {
+				t.Skip("set COMPUTE_TEST_LONG to run it")
+			}
 			c := b.new(t)
 			sb, err := c.CreateSandbox(t.Context(), nil)
 			require.NoError(t, err)
@@ -169,33 +176,70 @@ func TestHydrateCancelled(t *testing.T) {
 	}
 }
 
-// A script that is killed in the midst of replacing is undone by another.
-func TestHydrateKilledInTheMidst(t *testing.T) {
+// What a context that has ended leaves is removed all the same.
+func TestApplyCancelled(t *testing.T) {
+	for _, b := range backends() {
+		if b.real && !long {
+			continue
+		}
+		t.Run(b.name, func(t *testing.T) {
+			c := b.new(t)
+			sb := computetest.NewSandbox(t, c, nil)
+			for _, op := range []string{"write archive", "write file", "run command"} {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				own := intercepted(t, c, sb.ID(), func(ctx context.Context, o compute.Op, next func(context.Context) error) error {
+					err := next(ctx)
+					if o.Name == op {
+						cancel()
+					}
+					return err
+				})
+				_, err := workspace.Apply(ctx, own, &workspace.Manifest{Entries: workspace.Entries{"a": file("a"), "d/b": file("b")}}, nil)
+				if err != nil {
+					require.ErrorIs(t, err, context.Canceled)
+				}
+				none(t, sb)
+			}
+		})
+	}
+}
+
+// A script that is killed in the midst of replacing is undone by another; one
+// that cannot go on undoes it itself.
+func TestHydrateBrokenOff(t *testing.T) {
 	c := newLocal(t)
 	sb, err := c.CreateSandbox(t.Context(), nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, sb.Destroy(context.Background())) })
 	archive := packed(t, false, "README.md", "new", "a", "new", "zz", "new")
-	// The nth mv kills the script that it works for.
+	// The nth mv fails, or kills the script that it works for.
 	const mv = `cat >/usr/local/bin/mv <<'END'
 #!/bin/sh
 n=$(($(cat /tmp/moves) - 1)); echo $n >/tmp/moves
-[ $n != 0 ] || kill -9 $PPID
+[ $n != 0 ] || { read fail </tmp/fail; eval "$fail"; }
 exec /usr/bin/mv "$@"
 END
 chmod 755 /usr/local/bin/mv`
 	output(t, sb, mv)
-	for n := 1; ; n++ {
-		require.Less(t, n, 100)
-		output(t, sb, fmt.Sprintf("rm -rf ./* ./.[!.]*; %s; echo %d >/tmp/moves", lived, n))
-		_, err := workspace.Hydrate(t.Context(), sb, bytes.NewReader(archive), nil)
-		none(t, sb)
-		if err == nil {
-			require.Greater(t, n, 5)
-			assert.Equal(t, "newnewnew", output(t, sb, "cat README.md a zz; [ ! -e src ]"))
-			return
+	for _, fail := range []string{"exit 1", "kill -9 $PPID"} {
+		for n := 1; ; n++ {
+			if !long && n != 1 && n != 4 && n != 8 { // some of the old ones' moves, and of the new ones'
+				if n > 8 {
+					break
+				}
+				continue
+			}
+			output(t, sb, fmt.Sprintf("rm -rf ./* ./.[!.]*; %s; echo %d >/tmp/moves; echo '%s' >/tmp/fail", lived, n, fail))
+			_, err := workspace.Hydrate(t.Context(), sb, bytes.NewReader(archive), nil)
+			none(t, sb)
+			if err == nil {
+				require.Greater(t, n, 8)
+				assert.Equal(t, "newnewnew", output(t, sb, "cat README.md a zz; [ ! -e src ]"))
+				break
+			}
+			assert.Equal(t, "hello\nx\nmain\nwaste\n", output(t, sb, "cat README.md .git/config src/main.go cache/waste"), "%s after %d moves", fail, n)
+			assert.Equal(t, "no\n", output(t, sb, "[ -e zz ] || [ -e a ] || [ -e .compute-workspace-lock ] && echo yes || echo no"), "%s after %d moves", fail, n)
 		}
-		assert.Equal(t, "hello\nx\nmain\nwaste\n", output(t, sb, "cat README.md .git/config src/main.go cache/waste"), "after %d moves", n)
-		assert.Equal(t, "no\n", output(t, sb, "[ -e zz ] || [ -e a ] || [ -e .compute-workspace-lock ] && echo yes || echo no"), "after %d moves", n)
 	}
 }

@@ -30,10 +30,13 @@ func TestMain(m *testing.M) {
 type backend struct {
 	name   string
 	new    func(testing.TB) compute.Compute
-	real   bool // real processes: chown, git, useradd
+	real   bool // real processes
 	plain  bool // no archives
 	asUser string
 }
+
+// long switches on what takes more than a few seconds.
+var long = os.Getenv("COMPUTE_TEST_LONG") != ""
 
 func backends() []backend {
 	return []backend{
@@ -51,6 +54,9 @@ func each(t *testing.T, f func(t *testing.T, b backend, sb compute.Sandbox)) {
 	t.Helper()
 	for _, b := range backends() {
 		t.Run(b.name, func(t *testing.T) {
+			if b.asUser != "" && !long && t.Name() != "TestPersistAndHydrate/"+b.name && t.Name() != "TestApply/"+b.name {
+				t.Skip("set COMPUTE_TEST_LONG to run it")
+			}
 			var opts *compute.CreateSandboxOptions
 			if b.asUser != "" {
 				opts = &compute.CreateSandboxOptions{User: b.asUser}

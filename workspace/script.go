@@ -86,6 +86,9 @@ func script(ctx context.Context, op string, sb compute.Sandbox, stage, root, mod
 	res, err := sb.RunCommand(ctx, cmd)
 	if err == nil && res.ExitCode == exitNotRoot {
 		uid, gid, _ := strings.Cut(strings.TrimSpace(res.Stdout), "\n")
+		if !accountID.MatchString(uid) || !accountID.MatchString(gid) {
+			return "", &compute.Error{Op: op, ID: sb.ID(), Err: errors.New("it is not known who runs commands: id says neither a user nor a group")}
+		}
 		cmd.User = "root"
 		cmd.Args[len(cmd.Args)-2] = uid + ":" + gid
 		res, err = sb.RunCommand(ctx, cmd)
