@@ -33,6 +33,20 @@ var backends = []backend{
 
 // onEach runs a test on each provider.
 func onEach(t *testing.T, test func(t *testing.T, open func() compute.Compute)) {
+	on(t, backends, test)
+}
+
+// onQuick is onEach where there is time for it, and else without real
+// processes.
+func onQuick(t *testing.T, test func(t *testing.T, open func() compute.Compute)) {
+	quick := backends
+	if os.Getenv("COMPUTE_TEST_LONG") == "" {
+		quick = slices.DeleteFunc(slices.Clone(backends), func(b backend) bool { return b.name == "Local" })
+	}
+	on(t, quick, test)
+}
+
+func on(t *testing.T, backends []backend, test func(t *testing.T, open func() compute.Compute)) {
 	for _, b := range backends {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()

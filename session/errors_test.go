@@ -111,7 +111,7 @@ func TestRefusedResume(t *testing.T) {
 
 // What refuses a new sandbox is told apart, too.
 func TestRefusedStart(t *testing.T) {
-	onEach(t, func(t *testing.T, open func() compute.Compute) {
+	onQuick(t, func(t *testing.T, open func() compute.Compute) {
 		_, err := session.Start(t.Context(), open(), session.Options{Create: compute.CreateSandboxOptions{Template: "none"}})
 		require.ErrorIs(t, err, compute.ErrNotFound)
 		problem, _ := session.Explain(err)

@@ -74,7 +74,7 @@ func TestManifest(t *testing.T) {
 // What a program makes whose state is not stored before it ends is found again,
 // and not prepared a second time.
 func TestStateOfRemadeIsLost(t *testing.T) {
-	onEach(t, func(t *testing.T, open func() compute.Compute) {
+	onQuick(t, func(t *testing.T, open func() compute.Compute) {
 		c := open()
 		s := start(t, c, session.Options{Manifest: manifest(), Secret: vault})
 		stale := s.State()

@@ -155,7 +155,7 @@ func TestSession(t *testing.T) {
 
 // Without leave nothing is made, whatever there would be to make it from.
 func TestResumeMakesNothingUnasked(t *testing.T) {
-	onEach(t, func(t *testing.T, open func() compute.Compute) {
+	onQuick(t, func(t *testing.T, open func() compute.Compute) {
 		c := open()
 		for name, opts := range map[string]session.ResumeOptions{
 			"nothing allowed":        {},
@@ -200,7 +200,7 @@ func TestResumeAtOnce(t *testing.T) {
 
 func resumeAtOnce(t *testing.T, open func() compute.Compute, state *session.State, want session.Outcome) []string {
 	t.Helper()
-	const programs = 4
+	const programs = 3
 	ids := make([]string, programs)
 	var wg sync.WaitGroup
 	for i := range programs {
@@ -221,7 +221,7 @@ func resumeAtOnce(t *testing.T, open func() compute.Compute, state *session.Stat
 }
 
 func TestOnExit(t *testing.T) {
-	onEach(t, func(t *testing.T, open func() compute.Compute) {
+	onQuick(t, func(t *testing.T, open func() compute.Compute) {
 		c := open()
 		for onExit, want := range map[session.OnExit]compute.Status{
 			session.Destroy: "", session.Suspend: compute.StatusSuspended, session.Keep: compute.StatusRunning,
@@ -246,7 +246,7 @@ func TestOnExit(t *testing.T) {
 
 // Snapshots of a session are one at a time, once its states are stored.
 func TestSnapshotOnExit(t *testing.T) {
-	onEach(t, func(t *testing.T, open func() compute.Compute) {
+	onQuick(t, func(t *testing.T, open func() compute.Compute) {
 		c := open()
 		var stored *session.State
 		save := func(_ context.Context, s *session.State) error { stored = s; return nil }
