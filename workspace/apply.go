@@ -151,7 +151,7 @@ func (a *applying) possible() error {
 				return err
 			}
 		case Archive:
-			if e.Content == nil {
+			if e.Src != "" {
 				if err := a.granted(it, e.From); err != nil {
 					return err
 				}

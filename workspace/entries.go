@@ -172,11 +172,11 @@ func source(_, src string) error {
 
 func (e Archive) check() error {
 	switch {
-	case e.Src != "" && e.Content != nil:
+	case e.Src != "" && len(e.Content) > 0:
 		return errors.New("both src and content")
 	case e.Src != "":
 		return errors.Join(e.Attributes.check(), source(e.From, e.Src))
-	case e.Content == nil:
+	case len(e.Content) == 0:
 		return errors.New("neither src nor content")
 	}
 	return e.Attributes.check()

@@ -135,6 +135,7 @@ func TestManifestValidateRefuses(t *testing.T) {
 		{"src absolute", one("a", workspace.LocalFile{Src: "/etc/passwd"})},
 		{"src of a directory above", one("a", workspace.LocalDir{Src: ".."})},
 		{"archive of nothing", one("a", workspace.Archive{})},
+		{"archive of no bytes", one("a", workspace.Archive{Content: []byte{}})},
 		{"git host with a path", one("a", workspace.GitRepo{Host: "x/y", Repo: "a/b"})},
 		{"git host as an option", one("a", workspace.GitRepo{Host: "-x", Repo: "a/b"})},
 		{"git repo above", one("a", workspace.GitRepo{Repo: "../b"})},
@@ -197,6 +198,7 @@ func FuzzManifest(f *testing.F) {
 		`{"version":1}`, `{"version":1,"entries":{"../x":{"type":"file","text":"x"}}}`,
 		`{"version":1,"root":"/w","grants":[{"path":"/w/x","readOnly":true}],"entries":{"x/y":{"type":"dir"}}}`,
 		`{"version":1,"entries":{"a":{"type":"dir","entries":{"b":{"type":"archive","base64":"AA=="}}}}}`, `null`, `[]`,
+		`{"version":1,"entries":{"0":{"type":"dir","entries":{"0":{"type":"archive","base64":""}}}}}`,
 	} {
 		f.Add([]byte(seed))
 	}

@@ -15,7 +15,7 @@ import (
 // archive stages what is in an archive, which is checked as it is read.
 func (a *applying) archive(it item, e Archive) error {
 	var src io.Reader = bytes.NewReader(e.Content)
-	if e.Content == nil {
+	if e.Src != "" {
 		f, err := a.opts.Local[e.From].Open(e.Src)
 		if err != nil {
 			return a.fail(it, compute.ErrInvalid, "the local archive: %w", err)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -49,12 +50,18 @@ func backends() []backend {
 	}
 }
 
+// real are the tests that every run does with real processes, by user.
+var real = map[string][]string{
+	"":       {"TestApply", "TestApplyFollowsNoLink", "TestPersistAndHydrate"},
+	"nobody": {"TestApply", "TestPersistAndHydrate"},
+}
+
 // each runs f on every provider, in a sandbox of its own.
 func each(t *testing.T, f func(t *testing.T, b backend, sb compute.Sandbox)) {
 	t.Helper()
 	for _, b := range backends() {
 		t.Run(b.name, func(t *testing.T) {
-			if b.asUser != "" && !long && t.Name() != "TestPersistAndHydrate/"+b.name && t.Name() != "TestApply/"+b.name {
+			if b.real && !long && !slices.Contains(real[b.asUser], strings.TrimSuffix(t.Name(), "/"+b.name)) {
 				t.Skip("set COMPUTE_TEST_LONG to run it")
 			}
 			var opts *compute.CreateSandboxOptions
