@@ -66,9 +66,14 @@
 // A file of at most a mebibyte is written by one command that has it in it, or
 // by two requests once the service has refused a command of that length; longer
 // ones are streamed to the service's endpoint for uploads, beside their place,
-// and moved there. Reading is the endpoint for downloads. All other operations
-// are one command each. Directories are packed and unpacked by tar in the
-// devbox. A watch is one command that looks five times a second.
+// and moved there. Reading is the endpoint for downloads. Neither holds a file in
+// memory. Storage objects are not used for them, however long they are: the
+// service mounts objects in a devbox that is being made, see [CreateOptions], and
+// moves none into or out of one that runs. With an object's URL a devbox could do
+// that itself, but only with a program for it and a network policy that lets it
+// out to wherever the URL leads. All other operations are one command each.
+// Directories are packed and unpacked by tar in the devbox. A watch is one command
+// that looks five times a second.
 //
 // # Nothing twice, nothing left
 //

@@ -3,6 +3,7 @@ package runloop
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -101,6 +102,24 @@ func FuzzFrames(f *testing.F) {
 			text = text[n:]
 		}
 		require.Equal(t, string(a)+string(b), got.String())
+		require.Equal(t, "7", fr.last)
+	})
+}
+
+func FuzzPlainFrames(f *testing.F) {
+	f.Add([]byte("hello\n"), 3)
+	f.Add([]byte("=0\n:YQ==\n~9\n"), 1)
+	f.Fuzz(func(t *testing.T, a []byte, step int) {
+		text := fmt.Sprintf("noise\n~%d\n%s\n=7\n", len(a), a)
+		step = max(1, min(step, len(text)))
+		var got bytes.Buffer
+		fr := &frames{w: &got}
+		for text != "" {
+			n := min(step, len(text))
+			require.NoError(t, fr.text(text[:n]))
+			text = text[n:]
+		}
+		require.Equal(t, string(a), got.String())
 		require.Equal(t, "7", fr.last)
 	})
 }
