@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,15 +26,16 @@ const longTests = "COMPUTE_TEST_LONG"
 
 // backends are what stands behind the handler.
 var backends = []struct {
-	name string
-	long bool
-	new  func(testing.TB) compute.Compute
-	cfg  computetest.Config
+	name   string
+	long   bool
+	shared bool // all checks in front of one, side by side
+	new    func(testing.TB) compute.Compute
+	cfg    computetest.Config
 }{
-	{"Stub", false, newStub, computetest.Config{Templates: true, Snapshots: true}},
-	{"Local", true, newLocal, computetest.Config{Templates: true, Snapshots: true, Slow: 3,
+	{"Stub", false, false, newStub, computetest.Config{Templates: true, Snapshots: true}},
+	{"Local", true, false, newLocal, computetest.Config{Templates: true, Snapshots: true, Slow: 3,
 		Client: func(compute.Compute) *http.Client { return http.DefaultClient }}},
-	{"Runloop", true, newRunloop, computetest.Config{Templates: true, Snapshots: true, Slow: 3,
+	{"Runloop", true, true, newRunloop, computetest.Config{Templates: true, Snapshots: true, Slow: 3,
 		Client: func(compute.Compute) *http.Client { return tunnelClient() },
 		Serve: func(port int) *compute.Command {
 			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))
@@ -100,9 +103,17 @@ func TestConformance(t *testing.T) {
 					t.Skip("set " + longTests + " to run it")
 				}
 				cfg := b.cfg
-				cfg.Parallel = p.name == "HTTP2"
-				cfg.Abilities = abilities(t, b.new(t))
-				computetest.Run(t, func(t testing.TB) compute.Compute { return dial(t, b.new(t), p) }, cfg)
+				cfg.Parallel = b.shared || p.name == "HTTP2"
+				one := b.new(t)
+				cfg.Abilities = slices.DeleteFunc(abilities(t, one), func(name string) bool {
+					return b.name == "Runloop" && name == "Extender" // no further than the lifetime that a devbox was made with
+				})
+				computetest.Run(t, func(t testing.TB) compute.Compute {
+					if b.shared {
+						return dial(t, one, p)
+					}
+					return dial(t, b.new(t), p)
+				}, cfg)
 			})
 		}
 	}
@@ -121,6 +132,34 @@ func TestLocal(t *testing.T) {
 			require.Equal(t, "err\n", res.Stderr)
 			require.Equal(t, 3, res.ExitCode)
 			require.Subset(t, compute.Abilities(sb), []string{"Starter", "Dialer", "ShellOpener"})
+		})
+	}
+}
+
+// TestRunloop is what is different about devboxes, for every run: their outputs
+// are streams of text, and their files and snapshots a service's.
+func TestRunloop(t *testing.T) {
+	far := newRunloop(t)
+	for _, p := range protocols {
+		t.Run(p.name, func(t *testing.T) {
+			c := dial(t, far, p)
+			sb := computetest.NewSandbox(t, c, nil)
+			data := strings.Repeat("\x00\xff\r\n", 50_000)
+			require.NoError(t, sb.Filesystem().WriteFile(t.Context(), "/tmp/f", []byte(data), 0o600))
+			var out, errs strings.Builder
+			cmd := compute.Shell("cat - /tmp/f; echo err >&2; exit 3")
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader("in"), &out, &errs
+			res, err := sb.RunCommand(t.Context(), cmd)
+			require.NoError(t, err)
+			require.Equal(t, []any{3, "err\n", true}, []any{res.ExitCode, errs.String(), out.String() == "in"+data})
+			out.Reset()
+			cmd.Stdin = strings.NewReader("again")
+			proc, err := compute.Start(t.Context(), sb, cmd)
+			require.NoError(t, err)
+			res, err = proc.Wait(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, []any{3, true, false}, []any{res.ExitCode, out.String() == "again"+data, res.Truncated})
+			require.Subset(t, compute.Abilities(sb), []string{"Starter", "Dialer", "ShellOpener", "Suspender", "Endpointer"})
 		})
 	}
 }
