@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/computekit/compute"
@@ -90,11 +91,20 @@ func refused(e *runloopapi.Error) bool {
 	return e.StatusCode >= 400 && e.StatusCode < 500 && e.StatusCode != http.StatusRequestTimeout && e.StatusCode != http.StatusConflict
 }
 
-// notThere reports whether the service says that it does not know an ID: 404,
-// or 400 for what does not look like one.
+// notThere reports whether the service may have refused because something does
+// not exist: its 400 can have other reasons.
 func notThere(err error) bool {
 	return errors.Is(err, runloopapi.ErrNotFound) || errors.Is(err, runloopapi.ErrBadRequest)
 }
+
+// unknown reports whether the service, asked about an ID, says that it does not
+// know it: 404, or 400 for what does not look like one.
+func unknown(err error, id string) bool {
+	return errors.Is(err, runloopapi.ErrNotFound) || errors.Is(err, runloopapi.ErrBadRequest) && !idForm.MatchString(id)
+}
+
+// idForm is that of the service's IDs, which are 128 bits or more.
+var idForm = regexp.MustCompile(`^[a-z]{2,5}_[0-9A-Za-z]{20,40}$`)
 
 // lost reports whether it is not known what came of a request.
 func lost(err error) bool {

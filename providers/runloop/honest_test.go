@@ -51,6 +51,23 @@ func TestAdoption(t *testing.T) {
 	}
 }
 
+// Only of what does not look like an ID does 400 mean that it does not exist. Of
+// others the service refuses for reasons of its own.
+func TestRefusedIsNotGone(t *testing.T) {
+	e := newEmulated(t, stub.New(stub.Config{}), false, runloop.Config{})
+	sb, err := e.CreateSandbox(t.Context(), nil)
+	require.NoError(t, err)
+	restore := e.emulator.Inject(runlooptest.Fault{Match: "devboxes.*", Times: -1, Status: http.StatusBadRequest})
+	_, err = e.GetSandbox(t.Context(), sb.ID())
+	assert.NotErrorIs(t, err, compute.ErrNotFound)
+	assert.ErrorIs(t, err, compute.ErrInvalid)
+	require.Error(t, sb.Destroy(t.Context()))
+	_, err = e.GetSandbox(t.Context(), "no such ID")
+	assert.ErrorIs(t, err, compute.ErrNotFound)
+	restore()
+	require.NoError(t, sb.Destroy(t.Context()))
+}
+
 // A daemon has left its session and lost its parent, and is found all the same.
 func TestKillsDaemons(t *testing.T) {
 	e := newEmulated(t, newLocal(t, t.TempDir()), false, runloop.Config{})

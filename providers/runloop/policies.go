@@ -58,7 +58,7 @@ func (p *Provider) policyLost(ctx context.Context, id string, cause error) bool 
 	clean, cancel := p.cleanUp(ctx)
 	defer cancel()
 	if notThere(cause) && ctx.Err() == nil {
-		if _, err := p.client.NetworkPolicies.Get(clean, id); err != nil && notThere(err) {
+		if _, err := p.client.NetworkPolicies.Get(clean, id); err != nil && unknown(err, id) {
 			return true
 		}
 	}

@@ -157,7 +157,7 @@ func (s *Sandbox) wrap(ctx context.Context, op string, err error) error {
 	defer cancel()
 	view, asked := s.p.client.Devboxes.Get(ask, s.id)
 	switch {
-	case asked != nil && notThere(asked), asked == nil && destroyed(view):
+	case asked != nil && unknown(asked, s.id), asked == nil && destroyed(view):
 		return gone(op, s.id)
 	case asked == nil && view.Status != runloopapi.DevboxRunning:
 		return failf(op, s.id, compute.ErrConflict, "the devbox is %s: %w", view.Status, err)

@@ -30,7 +30,7 @@ func (p *Provider) view(ctx context.Context, op, id string) (*runloopapi.DevboxV
 	defer cancel()
 	view, err := p.client.Devboxes.Get(ctx, id)
 	switch {
-	case err != nil && notThere(err) && ctx.Err() == nil:
+	case err != nil && unknown(err, id) && ctx.Err() == nil:
 		return nil, gone(op, id)
 	case err != nil:
 		return nil, wrap(ctx, op, id, err)
@@ -125,7 +125,7 @@ func (p *Provider) shutdown(ctx context.Context, id string) error {
 	}
 	if errors.Is(err, runloopapi.ErrBadRequest) && ctx.Err() == nil {
 		// What is no ID is none of a devbox; of a devbox it would be a refusal.
-		if view, err2 := p.client.Devboxes.Get(ctx, id); err2 != nil && notThere(err2) || err2 == nil && view.Status.Final() {
+		if view, err2 := p.client.Devboxes.Get(ctx, id); err2 != nil && unknown(err2, id) || err2 == nil && view.Status.Final() {
 			return nil
 		}
 	}

@@ -143,7 +143,7 @@ func (p *Provider) GetSnapshot(ctx context.Context, id string) (*compute.Snapsho
 	defer cancel()
 	state, err := p.client.DiskSnapshots.Status(ctx, id)
 	switch {
-	case err != nil && notThere(err) && ctx.Err() == nil:
+	case err != nil && unknown(err, id) && ctx.Err() == nil:
 		return nil, gone(op, id)
 	case err != nil:
 		return nil, wrap(ctx, op, id, err)
@@ -193,7 +193,7 @@ func (p *Provider) deleteSnapshot(ctx context.Context, id string) error {
 		return nil
 	}
 	if errors.Is(err, runloopapi.ErrBadRequest) && ctx.Err() == nil { // no ID, or in use
-		if state, err2 := p.client.DiskSnapshots.Status(ctx, id); err2 != nil && notThere(err2) || err2 == nil && state.Status == runloopapi.SnapshotDeleted {
+		if state, err2 := p.client.DiskSnapshots.Status(ctx, id); err2 != nil && unknown(err2, id) || err2 == nil && state.Status == runloopapi.SnapshotDeleted {
 			return nil
 		}
 	}

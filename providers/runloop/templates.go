@@ -238,7 +238,7 @@ func (p *Provider) GetTemplate(ctx context.Context, idOrName string) (*compute.T
 		switch {
 		case err == nil && view.State != runloopapi.BlueprintDeleted:
 			return template(view), nil
-		case err != nil && (!notThere(err) || ctx.Err() != nil):
+		case err != nil && (!unknown(err, idOrName) || ctx.Err() != nil):
 			return nil, wrap(ctx, op, idOrName, err)
 		}
 	}
@@ -296,7 +296,7 @@ func (p *Provider) deleteBlueprint(ctx context.Context, id string) error {
 	if errors.Is(err, runloopapi.ErrBadRequest) && ctx.Err() == nil {
 		view, err2 := p.client.Blueprints.Get(ctx, id)
 		switch {
-		case err2 != nil && notThere(err2), err2 == nil && view.State == runloopapi.BlueprintDeleted:
+		case err2 != nil && unknown(err2, id), err2 == nil && view.State == runloopapi.BlueprintDeleted:
 			return nil
 		case err2 == nil:
 			return failf("delete template", id, compute.ErrConflict, "the blueprint is in use: %w", err)
@@ -319,7 +319,7 @@ func (p *Provider) TemplateLog(ctx context.Context, id string, w io.Writer) erro
 			err = follow.more(ctx)
 		}
 		if err != nil {
-			if notThere(err) && ctx.Err() == nil {
+			if unknown(err, id) && ctx.Err() == nil {
 				return gone(op, id)
 			}
 			return wrap(ctx, op, id, err)
