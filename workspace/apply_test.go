@@ -170,7 +170,7 @@ func TestApplyRefusesLocal(t *testing.T) {
 		{"archive that leads out", workspace.Archive{Src: "evil.tar"}, compute.ErrInvalid},
 		{"archive that is none", workspace.Archive{Content: bytes.Repeat([]byte("x"), 1024)}, compute.ErrInvalid},
 		{"archive cut short", workspace.Archive{Content: packed(t, false, "a", strings.Repeat("x", 2000))[:1200]}, compute.ErrInvalid},
-		{"archive by zstd", workspace.Archive{Content: []byte("\x28\xb5\x2f\xfd....")}, errors.ErrUnsupported},
+		{"archive by zstd that is none", workspace.Archive{Content: []byte("\x28\xb5\x2f\xfd....")}, compute.ErrInvalid},
 		{"volume not mounted", workspace.Volume{Volume: "v"}, errors.ErrUnsupported},
 		{"bucket without a function", workspace.Bucket{Bucket: "b"}, errors.ErrUnsupported},
 	} {

@@ -87,8 +87,8 @@ type GitRepo struct {
 	Subpath string // only this directory of it, without .git
 }
 
-// Archive is the content of a tar archive, which may be compressed by gzip: of
-// Content, or of a local file as of [LocalFile].
+// Archive is the content of a tar archive, which may be compressed by gzip or
+// zstd: of Content, or of a local file as of [LocalFile].
 type Archive struct {
 	Attributes
 	From, Src string

@@ -47,7 +47,7 @@ func Example() {
 		if _, err := compute.Output(ctx, sb, &compute.Command{Script: "sh run.sh; echo x >cache/x", Dir: report.Root, Env: report.Env}); err != nil {
 			return err
 		}
-		persisted, err := workspace.Persist(ctx, sb, &m, &archive, &workspace.PersistOptions{Gzip: true})
+		persisted, err := workspace.Persist(ctx, sb, &m, &archive, &workspace.PersistOptions{Compression: workspace.Zstd})
 		if err != nil {
 			return err
 		}

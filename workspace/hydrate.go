@@ -34,7 +34,7 @@ type HydrateOptions struct {
 
 // Hydrate replaces all of a workspace but what is mounted in it with what an
 // archive holds: one that [Persist] has written, or any other, uncompressed or
-// by gzip. Who runs commands owns the files. Ephemeral entries are for [Apply]
+// by gzip or zstd. Who runs commands owns the files. Ephemeral entries are for [Apply]
 // to make again.
 //
 // The archive may come from anybody. Absolute names, "..", devices, links that

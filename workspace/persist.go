@@ -2,7 +2,6 @@ package workspace
 
 import (
 	"archive/tar"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -20,8 +19,8 @@ import (
 
 // PersistOptions are for [Persist]. Nil asks for the defaults.
 type PersistOptions struct {
-	// Gzip compresses the archive.
-	Gzip bool
+	// Compression compresses the archive.
+	Compression Compression
 
 	// Known is the fingerprint of what the caller has already: if the workspace
 	// still has it, nothing is written. To find out, it is read once more.
@@ -67,13 +66,10 @@ func Persist(ctx context.Context, sb compute.Sandbox, m *Manifest, w io.Writer, 
 	if err != nil {
 		return nil, err
 	}
-	if !opts.Gzip {
-		if err := p.run(ctx, w); err != nil {
-			return nil, err
-		}
-		return p.report, nil
+	z, err := opts.Compression.compress(w)
+	if err != nil {
+		return nil, &compute.Error{Op: op, ID: sb.ID(), Kind: compute.ErrInvalid, Err: err}
 	}
-	z := gzip.NewWriter(w)
 	if err := p.run(ctx, z); err != nil {
 		return nil, err
 	}

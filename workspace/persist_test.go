@@ -8,12 +8,15 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"testing/iotest"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/computetest"
+	"github.com/computekit/compute/providers/stub"
 	"github.com/computekit/compute/workspace"
 )
 
@@ -33,9 +36,9 @@ func TestPersistAndHydrate(t *testing.T) {
 		if !b.plain {
 			output(t, sb, "ln -s src/main.go link; ln README.md hard; ln -s src dirlink")
 		}
-		for _, zip := range []bool{false, true} {
+		for _, by := range []workspace.Compression{"", workspace.Gzip, workspace.Zstd} {
 			var archive bytes.Buffer
-			p, err := workspace.Persist(ctx, sb, manifestOfLived, &archive, &workspace.PersistOptions{Gzip: zip})
+			p, err := workspace.Persist(ctx, sb, manifestOfLived, &archive, &workspace.PersistOptions{Compression: by})
 			require.NoError(t, err)
 			assert.Empty(t, p.Outside)
 			assert.NotContains(t, paths(p.Index), "cache")
@@ -65,6 +68,45 @@ func TestPersistAndHydrate(t *testing.T) {
 			none(t, sb)
 		}
 	})
+}
+
+// What is wrong with a compressed archive is told apart from what is wrong with
+// the way it comes.
+func TestCompressionRefuses(t *testing.T) {
+	sb := computetest.NewSandbox(t, stub.New(stub.Config{}), nil)
+	pack := func(size int) []byte {
+		var b bytes.Buffer
+		z, err := zstd.NewWriter(&b, zstd.WithWindowSize(size))
+		require.NoError(t, err)
+		_, err = z.Write(packed(t, false, "f", strings.Repeat("content", 1000)))
+		require.NoError(t, err)
+		require.NoError(t, z.Flush()) // or the window would be no larger than the content
+		require.NoError(t, z.Close())
+		return b.Bytes()
+	}
+	whole := pack(1 << 20)
+	broken := errors.New("line dropped")
+	for name, c := range map[string]struct {
+		archive io.Reader
+		want    error
+	}{
+		"whole":             {bytes.NewReader(whole), nil},
+		"cut short":         {bytes.NewReader(whole[:len(whole)/2]), compute.ErrInvalid},
+		"damaged":           {bytes.NewReader(append(bytes.Clone(whole[:40]), bytes.Repeat([]byte{0x55}, 60)...)), compute.ErrInvalid},
+		"a window too wide": {bytes.NewReader(pack(256 << 20)), compute.ErrInvalid},
+		"cannot be read":    {io.MultiReader(bytes.NewReader(whole[:40]), iotest.ErrReader(broken)), broken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := workspace.Hydrate(t.Context(), sb, c.archive, nil)
+			require.ErrorIs(t, err, c.want)
+			if c.want == broken {
+				assert.NotErrorIs(t, err, compute.ErrInvalid)
+			}
+			none(t, sb)
+		})
+	}
+	_, err := workspace.Persist(t.Context(), sb, nil, io.Discard, &workspace.PersistOptions{Compression: "xz"})
+	assert.ErrorIs(t, err, compute.ErrInvalid)
 }
 
 func paths(x *workspace.Index) []string {

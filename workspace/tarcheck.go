@@ -2,8 +2,6 @@ package workspace
 
 import (
 	"archive/tar"
-	"bufio"
-	"bytes"
 	"compress/flate"
 	"compress/gzip"
 	"errors"
@@ -208,24 +206,4 @@ func leadsOut(dir, target string) bool {
 		}
 	}
 	return false
-}
-
-// untar returns a reader of an archive that may be compressed by gzip.
-func untar(r io.Reader) (*tar.Reader, error) {
-	buf := bufio.NewReader(r)
-	head, err := buf.Peek(4)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read the archive: %w", err)
-	}
-	switch {
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(buf)
-		if err != nil {
-			return nil, fmt.Errorf("read the archive: %w", err)
-		}
-		return tar.NewReader(z), nil
-	case bytes.Equal(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		return nil, fmt.Errorf("the archive is compressed by zstd, and only gzip is known: %w", errors.ErrUnsupported)
-	}
-	return tar.NewReader(buf), nil
 }
