@@ -136,6 +136,7 @@ func residue(t *testing.T) string {
 func TestStartFailureLeavesNothing(t *testing.T) {
 	newBox(t)
 	parent := t.TempDir()
+	time.Sleep(time.Second) // until no connection of other tests is spare any more
 	before := residue(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
