@@ -19,8 +19,8 @@
 // values only of the variables that [Options].StoreEnv declares to be none; of
 // a provider's own options the types, and values only with StoreExtra. What is
 // needed again is asked for by its name. Everything else is kept as it was
-// given: names, metadata, contents of a manifest's files, install commands. Give a key to Save where
-// others can write to the store.
+// given: names, metadata, contents of a manifest's files, install commands. Give
+// a key to Save where others can write to the store.
 //
 // # What Resume does
 //

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/providers"
 )
 
 // HydrateOptions are for [Hydrate]. Nil asks for the defaults.
@@ -127,7 +128,7 @@ func (h *hydrating) run(ctx context.Context, r io.Reader) (*Report, error) {
 // recover finds out how far a script has come of which this is not known, or
 // which was killed: if it has not replaced all, it undoes what it did.
 func (h *hydrating) recover(ctx context.Context, stage string, failed error) (string, error) {
-	detached, cancel := detach(ctx)
+	detached, cancel := providers.Cleanup(ctx)
 	defer cancel()
 	exit, ran := errors.AsType[*compute.ExitError](failed)
 	if ran && exit.ExitCode == exitLost {
@@ -196,12 +197,11 @@ func (h *hydrating) entry(s sink, e *tar.Header, content io.Reader) error {
 		return s.dir(at, mode|0o700, e.ModTime)
 	case tar.TypeSymlink:
 		h.report.Links++
-		fmt.Fprintf(&h.plan, "lnk %s %s\n", quote(e.Linkname), staged(at))
+		h.plan.WriteString(symbolic(e.Linkname, at))
 		return nil
 	case tar.TypeLink:
 		h.report.Links++
-		to := staged(at)
-		fmt.Fprintf(&h.plan, "[ -d %s ] || mkdir -p -- %[1]s\nln -f -- %s %s || exit\n", staged(path.Dir(at)), staged(h.stage(e.Linkname)), to)
+		h.plan.WriteString(hard(h.stage(e.Linkname), at))
 		return nil
 	}
 	if err := s.file(at, mode, e.ModTime, e.Size, content); err != nil {

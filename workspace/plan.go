@@ -80,13 +80,13 @@ func word(name string) string {
 	case name == ".":
 		return `"$R"`
 	case path.IsAbs(name):
-		return providers.Quote(name)
+		return quote(name)
 	}
-	return `"$R"/` + providers.Quote(name)
+	return `"$R"/` + quote(name)
 }
 
 // staged returns a name in the staging directory as a word of the shell.
-func staged(name string) string { return `"$S"/` + providers.Quote(name) }
+func staged(name string) string { return `"$S"/` + quote(name) }
 
 func (p *plan) line(format string, args ...any) { fmt.Fprintf(&p.text, format+"\n", args...) }
 
@@ -94,7 +94,7 @@ func (p *plan) line(format string, args ...any) { fmt.Fprintf(&p.text, format+"\
 // there.
 func (p *plan) link(name, target string) string {
 	at := p.stage(name)
-	p.line("lnk %s %s", quote(target), staged(at))
+	p.text.WriteString(symbolic(target, at))
 	return at
 }
 
@@ -102,9 +102,16 @@ func (p *plan) link(name, target string) string {
 // staged at at. It returns its place there.
 func (p *plan) hardLink(name, at string) string {
 	to := p.stage(name)
-	p.line("[ -d %s ] || mkdir -p -- %[1]s", staged(path.Dir(to)))
-	p.line("ln -f -- %s %s || exit", staged(at), staged(to))
+	p.text.WriteString(hard(at, to))
 	return to
+}
+
+// symbolic returns the line that makes a link at a place of the staging
+// directory, and hard those that make another name of what is staged.
+func symbolic(target, at string) string { return "lnk " + quote(target) + " " + staged(at) + "\n" }
+
+func hard(at, to string) string {
+	return fmt.Sprintf("[ -d %s ] || mkdir -p -- %[1]s\nln -f -- %s %s || exit\n", staged(path.Dir(to)), staged(at), staged(to))
 }
 
 func quote(s string) string { return providers.Quote(s) }
@@ -120,7 +127,7 @@ func (p *plan) own(a Attributes, names ...string) {
 		return
 	}
 	for part := range slices.Chunk(names, 500) {
-		p.line("chown -h -- %s %s || stop %d %s", providers.Quote(who), strings.Join(part, " "), exitNoOwner, part[0])
+		p.line("chown -h -- %s %s || stop %d %s", quote(who), strings.Join(part, " "), exitNoOwner, part[0])
 	}
 }
 
@@ -175,7 +182,7 @@ member() {
 // owners tries whether files can be given to them, before any is.
 func (p *plan) owners(owners []string) {
 	for _, who := range owners {
-		fmt.Fprintf(&p.first, "chown -h -- %s \"$S/plan\" || again %[1]s\n", providers.Quote(who))
+		fmt.Fprintf(&p.first, "chown -h -- %s \"$S/plan\" || again %[1]s\n", quote(who))
 	}
 }
 
@@ -230,7 +237,7 @@ func (pl *place) settle(b *strings.Builder) string {
 	}
 	line := "into " + word(pl.name) + "\n"
 	if who := owner(*pl.attrs); who != "" {
-		line += fmt.Sprintf("chown -- %s . || stop %d %s\n", providers.Quote(who), exitNoOwner, word(pl.name))
+		line += fmt.Sprintf("chown -- %s . || stop %d %s\n", quote(who), exitNoOwner, word(pl.name))
 	}
 	if mode != 0 {
 		line += "mode " + octal(mode) + "\n"

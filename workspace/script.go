@@ -51,7 +51,6 @@ S=$1; R=$2; O=$3
 [ -w "$S" ] || { id -u; id -g; exit 90; }
 S=$(cd -P -- "$S" && env pwd -P) || exit 1
 [ -n "$R" ] || R=$(env pwd -P && echo .) && R=${R%"$nl."}
-here=
 if [ -n "$O" ]; then
 	chmod 0700 "$S"
 	find "$S" -path "$S/[ft]/*" ! -type d -exec chown -h -- "$O" {} + || stop 84 "$S"

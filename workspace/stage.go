@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/providers"
 )
 
 // newStage names a directory that nobody knows and nothing is in.
@@ -150,7 +151,7 @@ func (s *fileSink) dir(name string, mode fs.FileMode, _ time.Time) error {
 // drop removes a staging directory, also after ctx has ended. What cannot be
 // removed is named by the error.
 func drop(ctx context.Context, op string, sb compute.Sandbox, stage string) error {
-	ctx, cancel := detach(ctx)
+	ctx, cancel := providers.Cleanup(ctx)
 	defer cancel()
 	err := sb.Filesystem().RemoveAll(ctx, stage)
 	if err == nil {
@@ -161,11 +162,4 @@ func drop(ctx context.Context, op string, sb compute.Sandbox, stage string) erro
 		return nil
 	}
 	return &compute.Error{Op: op, ID: stage, Err: err}
-}
-
-// cleanupTimeout bounds what is done after a context has ended.
-const cleanupTimeout = time.Minute
-
-func detach(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 }
