@@ -122,10 +122,10 @@ type call struct {
 	stop func() bool // ends the power of ctx over the connection, and whether it was never used
 }
 
-// call sends a request. Until release or close, the end of ctx interrupts
-// whatever waits on the connection.
-func (b *Box) call(ctx context.Context, r *wire.Request) (*call, error) {
-	if c := b.callSpare(ctx, r); c != nil {
+// call sends a request, with files. Until release or close, the end of ctx
+// interrupts whatever waits on the connection.
+func (b *Box) call(ctx context.Context, r *wire.Request, files ...int) (*call, error) {
+	if c := b.callSpare(ctx, r, files...); c != nil {
 		return c, nil
 	}
 	conn, err := b.dial(ctx)
@@ -133,7 +133,7 @@ func (b *Box) call(ctx context.Context, r *wire.Request) (*call, error) {
 		return nil, err
 	}
 	c := newCall(ctx, conn)
-	if err := c.Send(r); err != nil {
+	if err := c.Send(r, files...); err != nil {
 		c.close()
 		return nil, c.failed(err)
 	}
@@ -238,6 +238,8 @@ func (c *call) failed(err error) error {
 		return fmt.Errorf("%w: the connection ended", ErrGone)
 	case errors.As(err, &version):
 		return fmt.Errorf("%w: %w", ErrVersion, err)
+	case errors.Is(err, unix.ETOOMANYREFS):
+		return fmt.Errorf("%w: the user has too many descriptors under way over Unix sockets: %w", ErrLimit, err)
 	}
 	return err
 }

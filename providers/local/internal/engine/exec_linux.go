@@ -21,7 +21,7 @@ const (
 	drainQuiet = 50 * time.Millisecond
 	// drainMax bounds that for a background process that never pauses.
 	drainMax = 2 * time.Second
-	// startGrace is how long init may take to answer that a command runs whose
+	// startGrace is how long init may take to answer that it kills a command whose
 	// context has ended.
 	startGrace = time.Second
 )
@@ -34,26 +34,40 @@ const (
 // for. If cmd.Stdout and cmd.Stderr are the same, it is written to by one
 // goroutine at a time.
 func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
-	c, files, err := b.begin(ctx, cmd)
+	req := request(wire.OpExec, cmd)
+	req.Stdin = cmd.Stdin != nil
+	p, err := newPipes(req.Stdin)
 	if err != nil {
 		return Exit{}, err
 	}
-	defer c.close()
+	c, err := b.call(ctx, req, p.theirs...)
+	p.closeTheirs()
+	if err == nil && !c.stop() { // from now on the end of ctx means to kill, not to hang up
+		c.close()
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		p.close()
+		return Exit{}, err
+	}
 	r := run{call: c, budget: budget{limit: cmd.MaxOutput}}
-	defer func() { wire.CloseAll(files) }()
-	if cmd.Stdin != nil {
-		defer stopFeeding(files[0])
-		r.feed(files[0], cmd.Stdin)
-		files = files[1:]
+	defer p.close()
+	if p.in != nil {
+		defer stopFeeding(p.in)
+		r.started = func() { r.feed(p.in, cmd.Stdin) }
 	}
 	stdout, stderr := outputs(cmd)
-	r.pump(files[0], stdout, &r.owed[0])
-	r.pump(files[1], stderr, &r.owed[1])
+	r.pump(p.out[0], stdout, &r.owed[0])
+	r.pump(p.out[1], stderr, &r.owed[1])
 	ended := r.relay(cmd.Signals)
-	b.dialAhead()
 	exit, err := r.wait(ctx)
 	ended()
-	r.drain(files)
+	r.drain(p.out[:])
+	if err == nil && r.whole.Load() == int32(len(p.out)) && cmd.Signals == nil && !r.budget.over.Load() {
+		b.keep(c) // on which nothing more will come about this command
+	} else {
+		c.close()
+	}
 	return r.budget.judge(exit), errors.Join(err, r.writeErr)
 }
 
@@ -102,37 +116,6 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// begin has the command started and returns the files of its streams.
-func (b *Box) begin(ctx context.Context, cmd Command) (*call, []*os.File, error) {
-	req := request(wire.OpExec, cmd)
-	req.Stdin = cmd.Stdin != nil
-	want := 2
-	if req.TTY {
-		want = 1
-	} else if req.Stdin {
-		want = 3
-	}
-	c, err := b.call(ctx, req)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !c.stop() {
-		c.close()
-		return nil, nil, context.Cause(ctx)
-	}
-	// Now that init has the request, the command may run and print before the
-	// reply is read here: if ctx ends in between, the output so far is wanted.
-	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Now().Add(startGrace)) })
-	defer stop()
-	files, err := c.replyFiles(want)
-	if err != nil {
-		c.close()
-		return nil, nil, err
-	}
-	c.release() // from now on the end of ctx means to kill, not to hang up
-	return c, files, nil
-}
-
 func request(op string, cmd Command) *wire.Request {
 	r := &wire.Request{Op: op, Argv: cmd.Argv, Env: cmd.Env, Dir: cmd.Dir, User: cmd.User}
 	if cmd.Terminal != nil {
@@ -150,9 +133,12 @@ func (s Size) wire() wire.Size {
 type run struct {
 	call     *call
 	budget   budget
+	started  func() // called when the command runs, if it has an input
+	killed   atomic.Bool
 	pumps    sync.WaitGroup
 	exited   atomic.Int64 // when, in Unix nanoseconds
 	owed     [2]atomic.Int64
+	whole    atomic.Int32 // streams that have ended: nothing has them open any more
 	mu       sync.Mutex
 	writeErr error
 }
@@ -196,6 +182,9 @@ func (r *run) pump(f *os.File, w io.Writer, owed *atomic.Int64) {
 			}
 			if after {
 				owed.Add(-int64(n))
+			}
+			if errors.Is(err, io.EOF) {
+				r.whole.Add(1)
 			}
 			if err != nil || r.overdue() && owed.Load() <= 0 {
 				return
@@ -255,13 +244,8 @@ func (r *run) limit(f *os.File, exited time.Time) {
 
 // wait returns when the command has ended, by itself or because ctx has.
 func (r *run) wait(ctx context.Context) (Exit, error) {
-	stop := context.AfterFunc(ctx, func() {
-		_ = r.call.Send(&wire.Request{Op: wire.OpKill})
-		_ = r.call.SetReadDeadline(time.Now().Add(grace))
-	})
-	var reply wire.Reply
-	files, err := r.call.Receive(&reply, wire.MaxReply)
-	wire.CloseAll(files)
+	stop := context.AfterFunc(ctx, r.kill)
+	reply, err := r.outcome()
 	switch killed := !stop(); {
 	case killed:
 		return exitOf(reply.Exit), context.Cause(ctx)
@@ -271,6 +255,36 @@ func (r *run) wait(ctx context.Context) (Exit, error) {
 		return Exit{}, typedError(reply.Fault)
 	}
 	return exitOf(reply.Exit), nil
+}
+
+// kill has init kill the command. If that does not run yet init is not waited
+// for: it kills a command whose connection has ended.
+func (r *run) kill() {
+	r.killed.Store(true)
+	_ = r.call.SetReadDeadline(time.Now().Add(startGrace))
+	_ = r.call.Send(&wire.Request{Op: wire.OpKill})
+}
+
+// outcome receives the answer that the command has ended, and those before it:
+// that it runs, if it has an input, and that it is being killed, for its context
+// or for its output.
+func (r *run) outcome() (reply wire.Reply, err error) {
+	const before = 3 // init is not trusted to stop
+	for range before + 1 {
+		reply = wire.Reply{}
+		files, err := r.call.Receive(&reply, wire.MaxReply)
+		wire.CloseAll(files)
+		switch {
+		case err != nil, reply.Done, reply.Fault.Code != "":
+			return reply, err
+		case r.started != nil:
+			r.started()
+			r.started = nil
+		case r.killed.Load():
+			_ = r.call.SetReadDeadline(time.Now().Add(grace))
+		}
+	}
+	return reply, wire.ErrMalformed
 }
 
 // drain takes what the command wrote last.
@@ -331,10 +345,16 @@ const lateMax = 128 << 10
 // ends, or the Terminal is closed, which must be done in any case.
 func (b *Box) Terminal(ctx context.Context, cmd Command, size Size) (*Terminal, error) {
 	cmd.Terminal, cmd.Stdin = &size, nil
-	c, files, err := b.begin(ctx, cmd)
+	c, err := b.call(ctx, request(wire.OpExec, cmd))
 	if err != nil {
 		return nil, err
 	}
+	files, err := c.replyFiles(1)
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	c.release() // from now on the end of ctx means to kill, not to hang up
 	t := &Terminal{call: c, file: files[0], done: make(chan struct{}), budget: budget{limit: cmd.MaxOutput}}
 	go func() {
 		defer close(t.done)

@@ -114,24 +114,31 @@ func (b *Box) WaitProcess(ctx context.Context, id string) (Exit, error) {
 	return exitOf(r.Exit), nil
 }
 
+// steer asks for something to be done to a background process. Without an ID it
+// would be about the command that the connection had before.
+func (b *Box) steer(ctx context.Context, r *wire.Request) error {
+	if r.ID == "" {
+		return ErrNoProcess
+	}
+	_, err := b.ask(ctx, r)
+	return err
+}
+
 // Signal sends a signal to the process group of a background process: to it and
 // to its children, unless they made groups of their own.
 func (b *Box) Signal(ctx context.Context, id string, sig syscall.Signal) error {
-	_, err := b.ask(ctx, &wire.Request{Op: wire.OpSignal, ID: id, Signal: int(sig)})
-	return err
+	return b.steer(ctx, &wire.Request{Op: wire.OpSignal, ID: id, Signal: int(sig)})
 }
 
 // Kill kills a background process and all processes that it started, however
 // they detached themselves, and returns when they are gone.
 func (b *Box) Kill(ctx context.Context, id string) error {
-	_, err := b.ask(ctx, &wire.Request{Op: wire.OpKill, ID: id})
-	return err
+	return b.steer(ctx, &wire.Request{Op: wire.OpKill, ID: id})
 }
 
 // Resize changes the size of a background process's terminal.
 func (b *Box) Resize(ctx context.Context, id string, size Size) error {
-	_, err := b.ask(ctx, &wire.Request{Op: wire.OpResize, ID: id, Size: size.wire()})
-	return err
+	return b.steer(ctx, &wire.Request{Op: wire.OpResize, ID: id, Size: size.wire()})
 }
 
 // WriteStdin writes to a background process's standard input, and closes it

@@ -2,40 +2,45 @@ package engine
 
 import (
 	"context"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
-// spareTime is how long a connection waits for a command, and how soon after
-// one command another must come for there to be such a connection.
+// spareTime is how long the connection of a command that has ended is kept for
+// the operation that follows it, at least; it is twice that at most.
 const spareTime = 200 * time.Millisecond
 
-// A spare is a connection that was made ahead: while one command runs, for the
-// one that follows it. To init it is any connection whose request is yet to
-// come. It closes itself when none comes.
+// A spare is such a connection. It closes itself when nothing follows.
 type spare struct {
 	mu    sync.Mutex
 	conn  wire.Conn // its UnixConn is nil without one
 	aged  bool      // conn has been seen by expire
-	timer bool      // expire is to be called, since there was a command
+	timer bool      // expire is to be called
 }
 
 // callSpare makes a call over the spare connection. It returns nil if there is
 // none, or none that leads anywhere: then nothing was done.
-func (b *Box) callSpare(ctx context.Context, r *wire.Request) *call {
+func (b *Box) callSpare(ctx context.Context, r *wire.Request, files ...int) *call {
 	conn := b.spare.take()
 	if conn.UnixConn == nil {
 		return nil
 	}
 	c := newCall(ctx, conn)
-	if c.Send(r) != nil {
+	if c.Send(r, files...) != nil {
 		c.close()
 		return nil
 	}
 	return c
+}
+
+// keep makes the connection of a call that was released the spare one, or
+// closes it if there is one.
+func (b *Box) keep(c *call) {
+	if !b.spare.put(c.Conn) {
+		c.close()
+	}
 }
 
 func (s *spare) take() (conn wire.Conn) {
@@ -45,39 +50,17 @@ func (s *spare) take() (conn wire.Conn) {
 	return conn
 }
 
-// dialAhead makes the spare connection for the next command, if this one was
-// not the first in a while.
-func (b *Box) dialAhead() {
-	if b.gvisor || !b.spare.wanted() {
-		return
-	}
-	conn, err := dialOnce(filepath.Join(b.dir, socketName))
-	if err != nil {
-		return // the next command will see
-	}
-	if !b.spare.put(wire.Conn{UnixConn: conn}) {
-		_ = conn.Close()
-	}
-}
-
-func (s *spare) wanted() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.timer {
-		s.timer = true
-		time.AfterFunc(spareTime, s.expire)
-		return false
-	}
-	return s.conn.UnixConn == nil
-}
-
 func (s *spare) put(conn wire.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conn.UnixConn != nil || !s.timer {
+	if s.conn.UnixConn != nil {
 		return false
 	}
 	s.conn, s.aged = conn, false
+	if !s.timer {
+		s.timer = true
+		time.AfterFunc(spareTime, s.expire)
+	}
 	return true
 }
 

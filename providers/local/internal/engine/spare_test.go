@@ -37,16 +37,42 @@ func makeSpare(t *testing.T, b *Box) wire.Conn {
 }
 
 func TestSpareConnection(t *testing.T) {
-	t.Run("is used once", func(t *testing.T) {
+	t.Run("is used again", func(t *testing.T) {
 		b := newBox(t)
-		conn := makeSpare(t, b)
+		conn, began := makeSpare(t, b), time.Now()
 		var out bytes.Buffer
-		_, err := b.Exec(t.Context(), Command{Argv: []string{"echo", "it"}, Stdout: &out})
+		_, err := b.Exec(t.Context(), Command{Argv: []string{"cat"}, Stdin: strings.NewReader("it"), Stdout: &out})
 		require.NoError(t, err)
-		assert.Equal(t, "it\n", out.String())
+		assert.Equal(t, "it", out.String())
 		b.spare.mu.Lock()
-		defer b.spare.mu.Unlock()
-		assert.NotEqual(t, conn, b.spare.conn)
+		same := conn == b.spare.conn
+		b.spare.mu.Unlock()
+		assert.True(t, same || time.Since(began) > spareTime/2, "the command has made a connection of its own")
+		_, err = b.Stat(t.Context(), "/etc")
+		require.NoError(t, err)
+		assert.NotEqual(t, conn, makeSpare(t, b), "an operation that is no command ends its connection")
+	})
+	t.Run("with what is about another process", func(t *testing.T) {
+		b := newBox(t)
+		p, err := b.StartProcess(t.Context(), Command{Argv: []string{"sleep", "1000"}})
+		require.NoError(t, err)
+		makeSpare(t, b)
+		require.NoError(t, b.Signal(t.Context(), p.ID, syscall.SIGTERM))
+		exit, err := b.WaitProcess(t.Context(), p.ID)
+		require.NoError(t, err)
+		assert.Equal(t, int(syscall.SIGTERM), exit.Signal)
+		makeSpare(t, b)
+		require.ErrorIs(t, b.Kill(t.Context(), ""), ErrNoProcess)
+	})
+	t.Run("not while the output is held open", func(t *testing.T) {
+		b := newBox(t)
+		makeSpare(t, b)
+		out, _ := sh(t, b, "(sleep 1; echo late; echo alive >f) & echo now")
+		assert.Equal(t, "now\n", out)
+		require.Eventually(t, func() bool {
+			out, _ := sh(t, b, "cat f")
+			return out == "alive\n"
+		}, 10*time.Second, 20*time.Millisecond, "what is left in the background is killed by its output")
 	})
 	t.Run("closed by init", func(t *testing.T) {
 		b := newBox(t)
@@ -80,18 +106,12 @@ func TestSpareExpires(t *testing.T) {
 	require.NoError(t, theirs.Close())
 	synctest.Test(t, func(t *testing.T) {
 		var s spare
-		assert.False(t, s.wanted(), "the first command in a while")
-		assert.True(t, s.wanted())
 		assert.True(t, s.put(ours))
-		assert.False(t, s.wanted(), "there is one")
 		assert.False(t, s.put(ours), "there is one")
 		time.Sleep(3 * spareTime)
 		synctest.Wait()
 		assert.Nil(t, s.take().UnixConn)
-		assert.False(t, s.wanted(), "the first command in a while")
-		time.Sleep(2 * spareTime)
-		synctest.Wait()
-		assert.False(t, s.put(ours), "nobody would close it")
+		assert.False(t, s.timer)
 	})
 	_, err = ours.Write([]byte{0})
 	require.ErrorContains(t, err, "closed")

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"sync"
@@ -12,10 +13,41 @@ import (
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
-// exec runs a command whose output goes to the host directly. It lasts as
-// long as the connection at most.
-func (s *server) exec(c wire.Conn, r *wire.Request) {
-	io, err := s.openStdio(r)
+// exec runs a command whose pipes are the host's, and returns the request that
+// comes after it. The command lasts as long as the connection at most.
+func (s *server) exec(c wire.Conn, in *incoming) (next *incoming, err error) {
+	done := sync.OnceFunc(s.limits.use(in.Op))
+	defer done()
+	io, err := s.givenStdio(in)
+	if err != nil {
+		reply(c, err)
+		return nil, err
+	}
+	defer io.close()
+	ch, err := s.launch(&in.Request, io.child)
+	io.closeChild()
+	if err != nil {
+		reply(c, err)
+		return nil, err
+	}
+	defer ch.mark.close()
+	x := &foreground{s: s, conn: c, child: ch, io: io, over: make(chan struct{})}
+	if in.Stdin {
+		_ = c.Send(&wire.Reply{PID: ch.pid}) // there is no input for what does not run
+	}
+	go x.attend()
+	x.await()
+	if io.allEnded() {
+		done() // the next command may take its time
+	}
+	<-x.over
+	io.drain()
+	return x.next, x.err
+}
+
+// execTerminal runs a command on a terminal, which goes to the host.
+func (s *server) execTerminal(c wire.Conn, r *wire.Request) {
+	io, err := s.openTerminal(r.Size)
 	if err != nil {
 		reply(c, err)
 		return
@@ -32,56 +64,86 @@ func (s *server) exec(c wire.Conn, r *wire.Request) {
 		_ = killTree(ch.mark.inode)
 		return
 	}
-	io.closeStdin()
-	gone := make(chan struct{})
-	var killing sync.Mutex
-	go func() {
-		defer close(gone)
-		s.attend(c, ch, io, &killing)
-	}()
-	s.awaitExec(c, ch, gone, &killing)
-	<-gone
-	if !r.TTY {
-		io.drain()
+	x := &foreground{s: s, conn: c, child: ch, io: io, over: make(chan struct{})}
+	go x.attend()
+	x.await()
+	<-x.over
+	if x.next != nil {
+		wire.CloseFds(x.next.fds) // nothing comes after one with a terminal
 	}
 }
 
-// awaitExec reports the end of the command, or makes one if the host goes. An
+// A foreground is a command that the host waits for.
+type foreground struct {
+	s       *server
+	conn    wire.Conn
+	child   *child
+	io      *stdio
+	killing sync.Mutex // held while one side writes
+
+	over chan struct{} // closed when the host has no more to say about this command
+	next *incoming     // what it said then
+	err  error         // or why there is nothing
+}
+
+// await reports the end of the command, or makes one if the host goes. An
 // end that the host asked for is one of all the command's processes.
-func (s *server) awaitExec(c wire.Conn, ch *child, gone chan struct{}, killing *sync.Mutex) {
+func (x *foreground) await() {
 	select {
-	case <-ch.exited:
-	case <-gone:
-		_ = killTree(ch.mark.inode)
+	case <-x.child.exited:
+	case <-x.over:
+		_ = killTree(x.child.mark.inode)
 		return
 	}
-	killing.Lock()
-	defer killing.Unlock()
-	if c.Send(&wire.Reply{Done: true, Exit: exitOf(ch)}) != nil {
-		_ = killTree(ch.mark.inode)
+	x.killing.Lock()
+	defer x.killing.Unlock()
+	if x.conn.Send(&wire.Reply{Done: true, Exit: exitOf(x.child)}) != nil {
+		_ = killTree(x.child.mark.inode)
 	}
 }
 
-// attend serves what the host asks about its command until it hangs up.
-func (s *server) attend(c wire.Conn, ch *child, io *stdio, killing *sync.Mutex) {
+// attend serves what the host asks about its command until it asks for
+// something else or hangs up.
+func (x *foreground) attend() {
+	defer close(x.over)
 	for {
-		var r wire.Request
-		files, err := c.Receive(&r, wire.MaxRequest)
-		wire.CloseAll(files)
+		in, err := receive(x.conn)
 		if err != nil {
+			x.err = err
 			return
 		}
-		switch r.Op {
-		case wire.OpKill:
-			killing.Lock()
-			_ = killTree(ch.mark.inode)
-			killing.Unlock()
-		case wire.OpSignal:
-			_ = s.spawner.reaper.signal(ch, syscall.Signal(r.Signal))
-		case wire.OpResize:
-			_ = io.resize(r.Size)
+		if !x.control(&in.Request) {
+			x.next = in
+			return
 		}
+		wire.CloseFds(in.fds)
 	}
+}
+
+// control does what a request asks that is about this command, and so names no
+// other process.
+func (x *foreground) control(r *wire.Request) bool {
+	if r.ID != "" {
+		return false
+	}
+	switch r.Op {
+	case wire.OpKill:
+		x.kill()
+	case wire.OpSignal:
+		_ = x.s.spawner.reaper.signal(x.child, syscall.Signal(r.Signal))
+	case wire.OpResize:
+		_ = x.io.resize(r.Size)
+	default:
+		return false
+	}
+	return true
+}
+
+func (x *foreground) kill() {
+	x.killing.Lock()
+	defer x.killing.Unlock()
+	_ = x.conn.Send(&wire.Reply{PID: x.child.pid}) // it has been started
+	_ = killTree(x.child.mark.inode)
 }
 
 func exitOf(ch *child) wire.Exit {
@@ -110,6 +172,32 @@ type stdio struct {
 	in       *os.File // nil without input
 	out, err *os.File // err is nil with a terminal
 	tty      bool
+}
+
+// givenStdio is made of what came with a request. What the command gets is made
+// blocking: programs do not expect anything else.
+func (s *server) givenStdio(in *incoming) (*stdio, error) {
+	const outputs = 2
+	first := 1
+	if in.Stdin {
+		first = 0
+	}
+	io := &stdio{child: [3]uintptr{s.null.Fd()}}
+	theirs := len(io.child) - first
+	if len(in.fds) != theirs+outputs {
+		wire.CloseFds(in.fds)
+		return nil, &opError{wire.CodeBadRequest, errors.New("a command comes with the ends of its pipes")}
+	}
+	io.theirs, io.own = in.fds[:theirs], in.fds[theirs:]
+	for n, fd := range io.theirs {
+		io.child[first+n] = uintptr(fd)
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, 0); err != nil {
+			io.closeChild()
+			io.close()
+			return nil, os.NewSyscallError("fcntl", err)
+		}
+	}
+	return io, nil
 }
 
 func (s *server) openStdio(r *wire.Request) (*stdio, error) {
@@ -228,7 +316,7 @@ func rawFd(f *os.File) int {
 }
 
 func (p *stdio) closeChild() {
-	closeFds(p.theirs)
+	wire.CloseFds(p.theirs)
 	p.theirs = nil
 }
 
@@ -245,18 +333,12 @@ func (p *stdio) closeStdin() {
 }
 
 func (p *stdio) close() {
-	closeFds(p.own)
+	wire.CloseFds(p.own)
 	p.own = nil
 	for _, f := range []*os.File{p.in, p.out, p.err} {
 		if f != nil {
 			_ = f.Close()
 		}
-	}
-}
-
-func closeFds(fds []int) {
-	for _, fd := range fds {
-		_ = unix.Close(fd)
 	}
 }
 
@@ -279,13 +361,17 @@ func (p *stdio) drain() {
 // allEnded reports that nothing has the outputs open any more, which is so
 // after most commands.
 func (p *stdio) allEnded() bool {
-	for _, fd := range p.own {
-		var buf [64]byte
-		if n, err := unix.Read(fd, buf[:]); n != 0 || err != nil {
-			return false
-		}
+	var polls [2]unix.PollFd
+	if len(p.own) != len(polls) {
+		return false
 	}
-	return len(p.own) > 0
+	for i, fd := range p.own {
+		polls[i].Fd = int32(fd)
+	}
+	if n, err := unix.Poll(polls[:], 0); err != nil || n != len(polls) {
+		return false
+	}
+	return polls[0].Revents&polls[1].Revents&unix.POLLHUP != 0
 }
 
 func discard(f *os.File) {

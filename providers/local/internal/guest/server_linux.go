@@ -3,6 +3,7 @@ package guest
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -83,28 +84,50 @@ func (s *server) serve() {
 	}
 }
 
+// handle serves an operation, and after a command those that follow it.
 func (s *server) handle(c wire.Conn) {
 	defer c.Close()
-	var r wire.Request
-	files, err := c.Receive(&r, wire.MaxRequest)
-	wire.CloseAll(files)
-	if err != nil {
-		s.refuse(c, err)
-		return
+	in, err := receive(c)
+	for err == nil {
+		in, err = s.serveOne(c, in)
 	}
+	s.refuse(c, err)
+}
+
+// An incoming is a request with the descriptors that came along.
+type incoming struct {
+	wire.Request
+	fds []int
+}
+
+func receive(c wire.Conn) (*incoming, error) {
+	var in incoming
+	fds, err := c.ReceiveFds(&in.Request, wire.MaxRequest)
+	in.fds = fds
+	return &in, err
+}
+
+// serveOne serves a request and returns the one that came after it, or io.EOF.
+func (s *server) serveOne(c wire.Conn, in *incoming) (next *incoming, err error) {
+	next, err = nil, io.EOF
 	defer func() {
 		// A fault in one operation must not end the sandbox.
 		if p := recover(); p != nil {
 			reply(c, errors.New("init failed in this operation"))
 		}
 	}()
-	op, ok := s.operation(r.Op)
-	if !ok {
-		reply(c, &opError{code: wire.CodeBadRequest, err: errors.New("no such operation: " + r.Op)})
-		return
+	if in.Op == wire.OpExec && !in.TTY && s.agent == nil {
+		return s.exec(c, in)
 	}
-	defer s.limits.use(r.Op)()
-	op(s, c, &r)
+	wire.CloseFds(in.fds)
+	op, ok := s.operation(in.Op)
+	if !ok {
+		reply(c, &opError{code: wire.CodeBadRequest, err: errors.New("no such operation: " + in.Op)})
+		return next, err
+	}
+	defer s.limits.use(in.Op)()
+	op(s, c, &in.Request)
+	return next, err
 }
 
 func (s *server) refuse(c wire.Conn, err error) {
@@ -120,7 +143,7 @@ func (s *server) refuse(c wire.Conn, err error) {
 var operations = map[string]func(*server, wire.Conn, *wire.Request){
 	wire.OpPing:      (*server).ping,
 	wire.OpShutdown:  (*server).shutdown,
-	wire.OpExec:      (*server).exec,
+	wire.OpExec:      (*server).execTerminal,
 	wire.OpStart:     (*server).startProcess,
 	wire.OpList:      (*server).list,
 	wire.OpInfo:      (*server).info,

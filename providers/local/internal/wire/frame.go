@@ -14,7 +14,7 @@ import (
 
 // Version is the protocol spoken by this package. It is part of every frame,
 // since an init outlives the program, and so the library, that started it.
-const Version = 2
+const Version = 3
 
 // Limits of a frame's payload, by what the frame carries.
 const (
@@ -77,11 +77,17 @@ func (c Conn) Send(m message, files ...int) error {
 // Receive reads a message frame of at most limit bytes into m.
 // The files that came with it are the caller's to close.
 func (c Conn) Receive(m message, limit int) ([]*os.File, error) {
+	fds, err := c.ReceiveFds(m, limit)
+	return files(fds), err
+}
+
+// ReceiveFds is Receive for who has no use for files: their descriptors.
+func (c Conn) ReceiveFds(m message, limit int) ([]int, error) {
 	most := maxFiles
 	if _, ok := m.(*Config); ok {
 		most = configFiles
 	}
-	kind, payload, files, err := c.readFrame(limit, most)
+	kind, payload, fds, err := c.readFrame(limit, most)
 	if err == nil && kind != KindMessage {
 		err = ErrMalformed
 	}
@@ -89,56 +95,57 @@ func (c Conn) Receive(m message, limit int) ([]*os.File, error) {
 		err = Unmarshal(payload, m)
 	}
 	if err != nil {
-		CloseAll(files)
+		CloseFds(fds)
 		return nil, err
 	}
-	return files, nil
+	return fds, nil
 }
 
 // ReadFrame reads one frame whose payload is at most limit bytes. It returns
 // io.EOF only between frames.
 func (c Conn) ReadFrame(limit int) (Kind, []byte, []*os.File, error) {
-	return c.readFrame(limit, maxFiles)
+	kind, payload, fds, err := c.readFrame(limit, maxFiles)
+	return kind, payload, files(fds), err
 }
 
-func (c Conn) readFrame(limit, most int) (Kind, []byte, []*os.File, error) {
+func (c Conn) readFrame(limit, most int) (Kind, []byte, []int, error) {
 	var header [headerSize]byte
-	files, err := c.readHeader(header[:], most)
+	fds, err := c.readHeader(header[:], most)
 	if err != nil {
-		CloseAll(files)
+		CloseFds(fds)
 		return 0, nil, nil, err
 	}
 	kind, size, err := parseHeader(header, limit)
 	if err != nil {
-		CloseAll(files)
+		CloseFds(fds)
 		return 0, nil, nil, err
 	}
 	payload, err := readPayload(c, size)
 	if err != nil {
-		CloseAll(files)
+		CloseFds(fds)
 		return 0, nil, nil, err
 	}
-	return kind, payload, files, nil
+	return kind, payload, fds, nil
 }
 
-func (c Conn) readHeader(header []byte, most int) ([]*os.File, error) {
-	var files []*os.File
+func (c Conn) readHeader(header []byte, most int) ([]int, error) {
+	var fds []int
 	oob := make([]byte, syscall.CmsgLen(4*most)) // not its space, in which one more would fit
 	for got := 0; got < len(header); {
 		n, oobn, _, _, err := c.ReadMsgUnix(header[got:], oob)
-		files = append(files, parseFiles(oob[:oobn])...)
+		fds = append(fds, parseFds(oob[:oobn])...)
 		switch {
 		case err != nil:
-			return files, unexpected(err, got)
+			return fds, unexpected(err, got)
 		case n == 0:
-			return files, unexpected(io.EOF, got)
+			return fds, unexpected(io.EOF, got)
 		}
 		got += n
-		if len(files) > 0 {
+		if len(fds) > 0 {
 			oob = nil // they came; without room for more the kernel closes those
 		}
 	}
-	return files, nil
+	return fds, nil
 }
 
 func unexpected(err error, got int) error {
@@ -179,23 +186,26 @@ func readPayload(r io.Reader, size int) ([]byte, error) {
 	}
 }
 
-func parseFiles(oob []byte) []*os.File {
-	var files []*os.File
+func parseFds(oob []byte) (fds []int) {
 	messages, err := syscall.ParseSocketControlMessage(oob)
 	if err != nil {
 		return nil
 	}
 	for _, m := range messages {
-		fds, err := syscall.ParseUnixRights(&m)
-		if err != nil {
-			continue
+		if more, err := syscall.ParseUnixRights(&m); err == nil {
+			fds = append(fds, more...)
 		}
-		for _, fd := range fds {
-			// Without O_NONBLOCK the runtime would read it with blocking
-			// calls that no deadline and no Close can interrupt.
-			_ = syscall.SetNonblock(fd, true)
-			files = append(files, os.NewFile(uintptr(fd), "sandbox"))
-		}
+	}
+	return fds
+}
+
+func files(fds []int) []*os.File {
+	var files []*os.File
+	for _, fd := range fds {
+		// Without O_NONBLOCK the runtime would read it with blocking
+		// calls that no deadline and no Close can interrupt.
+		_ = syscall.SetNonblock(fd, true)
+		files = append(files, os.NewFile(uintptr(fd), "sandbox"))
 	}
 	return files
 }
@@ -204,5 +214,12 @@ func parseFiles(oob []byte) []*os.File {
 func CloseAll(files []*os.File) {
 	for _, f := range files {
 		_ = f.Close()
+	}
+}
+
+// CloseFds closes descriptors.
+func CloseFds(fds []int) {
+	for _, fd := range fds {
+		_ = syscall.Close(fd)
 	}
 }

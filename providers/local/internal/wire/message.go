@@ -4,7 +4,7 @@ package wire
 const (
 	OpPing      = "ping"
 	OpShutdown  = "shutdown"
-	OpExec      = "exec"
+	OpExec      = "exec" // its pipes come along; see Request
 	OpStart     = "start"
 	OpList      = "list"
 	OpInfo      = "info"
@@ -68,6 +68,14 @@ func (s *Size) fields(c *codec) {
 }
 
 // A Request asks for one operation. Each operation reads the fields it needs.
+//
+// Connections are of one operation each, but for commands whose input and
+// outputs are pipes: when one has ended, the next request may come over its
+// connection. With such a request come those ends of its pipes that are to be the
+// command's standard files, three with Stdin and two without, and then the other
+// ends of both outputs. The answer comes when the command has ended. Before it come
+// replies that are not Done: if there is Stdin, one when the command has been
+// started; and one when an OpKill has arrived after that.
 type Request struct {
 	Op     string
 	Argv   []string
