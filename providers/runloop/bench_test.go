@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/computekit/compute/computetest"
 	"github.com/computekit/compute/providers/runloop"
 	"github.com/computekit/compute/providers/runloop/runloopapi"
+	"github.com/computekit/compute/providers/runloop/runlooptest"
 	"github.com/computekit/compute/providers/stub"
 )
 
@@ -83,22 +85,60 @@ func BenchmarkInfo(b *testing.B) {
 }
 
 // BenchmarkCommand is one program whose output is text: by the provider, whose
-// script makes every byte of it arrive, and bare. They take turns, as what else
-// the machine does changes more than what is measured. The metrics are the time
-// of each and how many times that of the bare one it is.
+// script makes every byte of it arrive; by package net/http with the same request;
+// and by net/http with the program alone, which is what a client costs that knows
+// neither what was lost nor what is left. They take turns, as what else the machine
+// does changes more than what is measured. The metrics are the time of each and how
+// many times that of both others the provider's is.
 func BenchmarkCommand(b *testing.B) {
-	e := newEmulated(b, newLocal(b, b.TempDir()), false, runloop.Config{})
-	sb := computetest.NewSandbox(b, e.Provider, nil)
-	plain := &bare{client: &http.Client{Transport: &http.Transport{}}, base: e.emulator.URL, key: e.emulator.APIKey()}
-	defer plain.client.CloseIdleConnections()
-	var times turns
-	for b.Loop() {
-		times.take(b, func() error {
-			_, err := compute.Output(b.Context(), sb, compute.Exec("echo", "hello"))
-			return err
-		}, func() error { return plain.execute(b.Context(), sb.ID()) })
+	for _, latency := range []time.Duration{0, 20 * time.Millisecond} {
+		b.Run("latency="+latency.String(), func(b *testing.B) {
+			sent := &lastBody{}
+			e := newEmulated(b, newLocal(b, b.TempDir()), false, runloop.Config{}, runloopapi.WithHTTPClient(&http.Client{Transport: sent}))
+			sb := computetest.NewSandbox(b, e.Provider, nil)
+			e.emulator.Inject(runlooptest.Fault{Latency: latency, Times: -1})
+			plain := &bare{client: &http.Client{Transport: &http.Transport{}}, base: e.emulator.URL, key: e.emulator.APIKey()}
+			defer plain.client.CloseIdleConnections()
+			times := turns{names: []string{"provider", "same-request", "program-alone"}}
+			for b.Loop() {
+				times.take(b, func() error {
+					_, err := compute.Output(b.Context(), sb, compute.Exec("echo", "hello"))
+					return err
+				}, func() error {
+					return plain.post(b.Context(), "/v1/devboxes/"+sb.ID()+"/execute", sent.again(b), &runloopapi.ExecutionView{})
+				}, func() error { return plain.execute(b.Context(), sb.ID()) })
+			}
+			times.report(b)
+		})
 	}
-	times.report(b)
+}
+
+// lastBody keeps the body of the last request.
+type lastBody struct {
+	http.Transport
+	body []byte
+}
+
+func (l *lastBody) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		l.body, r.Body = body, io.NopCloser(bytes.NewReader(body))
+	}
+	return l.Transport.RoundTrip(r)
+}
+
+// again is the same command as another one.
+func (l *lastBody) again(b *testing.B) json.RawMessage {
+	var sent struct {
+		ID string `json:"command_id"`
+	}
+	require.NoError(b, json.Unmarshal(l.body, &sent))
+	const random = 12 // digits at the end
+	other := sent.ID[:len(sent.ID)-random] + fmt.Sprintf("%012x", rand.Int64N(1<<48))
+	return bytes.ReplaceAll(l.body, []byte(sent.ID), []byte(other))
 }
 
 // execute runs a program.
@@ -106,25 +146,35 @@ func (b *bare) execute(ctx context.Context, id string) error {
 	return b.post(ctx, "/v1/devboxes/"+id+"/execute", map[string]string{"command": "exec /bin/echo hello"}, &runloopapi.ExecutionView{})
 }
 
-// turns are the times of two who take turns.
-type turns struct{ ours, floor []time.Duration }
+// turns are the times of those who take turns, the first of whom is measured.
+type turns struct {
+	names []string
+	times [][]time.Duration
+}
 
-func (u *turns) take(b *testing.B, ours, floor func() error) {
-	began := time.Now()
-	require.NoError(b, ours())
-	between := time.Now()
-	require.NoError(b, floor())
-	u.ours, u.floor = append(u.ours, between.Sub(began)), append(u.floor, time.Since(between))
+func (u *turns) take(b *testing.B, each ...func() error) {
+	u.times = append(u.times, make([][]time.Duration, len(each)-len(u.times))...)
+	for i, f := range each {
+		began := time.Now()
+		require.NoError(b, f())
+		u.times[i] = append(u.times[i], time.Since(began))
+	}
 }
 
 // report reports the medians.
 func (u *turns) report(b *testing.B) {
-	slices.Sort(u.ours)
-	slices.Sort(u.floor)
-	ours, floor := u.ours[len(u.ours)/2], u.floor[len(u.floor)/2]
-	b.ReportMetric(float64(ours.Microseconds()), "µs-provider")
-	b.ReportMetric(float64(floor.Microseconds()), "µs-net/http")
-	b.ReportMetric(float64(ours)/float64(floor), "ratio")
+	var ours time.Duration
+	for i, name := range u.names {
+		slices.Sort(u.times[i])
+		median := u.times[i][len(u.times[i])/2]
+		b.ReportMetric(float64(median.Microseconds()), "µs-"+name)
+		if i == 0 {
+			ours = median
+			continue
+		}
+		b.ReportMetric(float64(ours)/float64(median), "of-"+name)
+	}
+	b.ReportMetric(0, "ns/op")
 }
 
 // BenchmarkFifty is fifty at once of create, run, destroy: by the provider and
@@ -133,7 +183,7 @@ func BenchmarkFifty(b *testing.B) {
 	e := newEmulated(b, newLocal(b, b.TempDir()), false, runloop.Config{})
 	plain := &bare{client: &http.Client{Transport: &http.Transport{}}, base: e.emulator.URL, key: e.emulator.APIKey()}
 	defer plain.client.CloseIdleConnections()
-	var times turns
+	times := turns{names: []string{"provider", "net/http"}}
 	for b.Loop() {
 		times.take(b, fifty(func() error {
 			return compute.WithSandbox(b.Context(), e.Provider, nil, func(ctx context.Context, sb compute.Sandbox) error {
