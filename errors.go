@@ -44,11 +44,13 @@ type Error struct {
 
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString("compute: ")
+	b.WriteString("compute")
 	if e.Provider != "" {
-		b.WriteString(e.Provider + ": ")
+		b.WriteString(": " + e.Provider)
 	}
-	b.WriteString(e.Op)
+	if e.Op != "" {
+		b.WriteString(": " + e.Op)
+	}
 	if e.ID != "" {
 		b.WriteString(" " + strconv.Quote(e.ID))
 	}

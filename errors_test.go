@@ -25,6 +25,7 @@ func TestError(t *testing.T) {
 			RequestID: "r1", Err: errors.New("ten at most")},
 			`compute: stub: create sandbox "s 1": quota exceeded: ten at most (request r1)`},
 		"kind only":  {compute.Error{Op: "suspend", Kind: errors.ErrUnsupported}, "compute: suspend: unsupported operation"},
+		"no op":      {compute.Error{Kind: compute.ErrQuota}, "compute: quota exceeded"},
 		"cause only": {compute.Error{Op: "info", Err: io.EOF}, "compute: info: EOF"},
 	}
 	for name, tt := range tests {

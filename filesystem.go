@@ -68,6 +68,9 @@ func OpenFile(ctx context.Context, fsys Filesystem, name string) (r io.ReadClose
 		r, err = o.OpenFile(ctx, name)
 		return err
 	})
+	if err != nil && r != nil { // by an interceptor
+		return nil, errors.Join(err, r.Close())
+	}
 	if !errors.Is(err, errors.ErrUnsupported) {
 		return r, err
 	}
@@ -75,8 +78,24 @@ func OpenFile(ctx context.Context, fsys Filesystem, name string) (r io.ReadClose
 	if err != nil {
 		return nil, err
 	}
-	return io.NopCloser(bytes.NewReader(data)), nil
+	return &bufferedReader{ctx, name, bytes.NewReader(data)}, nil
 }
+
+// bufferedReader is a file in memory that is read under a context.
+type bufferedReader struct {
+	ctx  context.Context
+	name string
+	r    io.Reader
+}
+
+func (b *bufferedReader) Read(p []byte) (int, error) {
+	if err := b.ctx.Err(); err != nil {
+		return 0, &fs.PathError{Op: "read", Path: b.name, Err: err}
+	}
+	return b.r.Read(p)
+}
+
+func (b *bufferedReader) Close() error { return nil }
 
 // FileCreator is implemented by filesystems that write without holding the
 // whole file in memory.
@@ -132,7 +151,8 @@ type Renamer interface {
 	Rename(ctx context.Context, oldname, newname string) error
 }
 
-// Rename moves a file or directory, replacing a file of the new name.
+// Rename moves a file or directory, replacing a file of the new name. The
+// directory of the new name must be there.
 func Rename(ctx context.Context, fsys Filesystem, oldname, newname string) error {
 	return invoke(ctx, fsys, Op{Name: "rename", Arg: oldname}, func(ctx context.Context, r Renamer) error {
 		return r.Rename(ctx, oldname, newname)

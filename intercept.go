@@ -8,10 +8,24 @@ import (
 	"time"
 )
 
-// Op is one operation on a [Compute], [Sandbox], [Filesystem] or [Process], as
-// an [Interceptor] sees it.
+// Op is one operation on a [Compute], [Sandbox], [Filesystem], [Process] or
+// [ShellSession], as an [Interceptor] sees it. Names are those of Error.Op:
+//
+//   - of a Compute, "create sandbox", "get sandbox", "list sandboxes" and
+//     "destroy sandbox"; the same of a "template" and "snapshot", which are
+//     deleted, not destroyed, as is a "volume"; "template log"
+//   - of a Sandbox, "info", "run command", "destroy sandbox", "suspend",
+//     "resume", "extend", "wait for status", "update metadata", "events",
+//     "get usage", "rollback"; "start command", "get process",
+//     "list processes", "open shell"; "get url", "get endpoint", "open url",
+//     "list urls", "close url", "dial", "ssh", "set network policy"
+//   - of a Filesystem, "read file", "write file", "read dir", "stat",
+//     "make dir", "remove", "rename", "open file", "create file",
+//     "read archive", "write archive", "watch files"
+//   - of a Process, "process info", "wait", "attach", "kill", "send signal",
+//     "open stdin", "resize"; of a ShellSession, "run command", "close shell"
 type Op struct {
-	Name       string // as in Error.Op: "create sandbox", "run command", "read file", "suspend"
+	Name       string
 	Provider   string
 	SandboxID  string // empty for operations on the Compute
 	Arg        any    // what it is about: options, *Command, a file's name, an ID, a port or nil; may hold secrets
@@ -27,8 +41,9 @@ type Op struct {
 type Interceptor func(ctx context.Context, op Op, next func(context.Context) error) error
 
 // Intercept returns c with its operations, and those of its sandboxes, their
-// filesystems and background processes, running inside the interceptors, the
-// first outermost.
+// filesystems, background processes and named shells, running inside the
+// interceptors, the first outermost. What an operation has made is removed again
+// where an interceptor then makes a failure of it.
 func Intercept(c Compute, interceptors ...Interceptor) Compute {
 	for i := len(interceptors) - 1; i >= 0; i-- {
 		c = &interceptedCompute{c, interceptors[i]}

@@ -28,22 +28,22 @@ func (c *interceptedCompute) CreateSandbox(ctx context.Context, opts *CreateSand
 		sb, err = c.Compute.CreateSandbox(ctx, opts)
 		return err
 	})
+	if err != nil && sb != nil {
+		err = takeBack(ctx, "create sandbox", sb.ID(), err, sb.Destroy)
+	}
 	if err != nil {
-		return nil, c.undo(ctx, sb, err)
+		return nil, err
 	}
 	return &interceptedSandbox{sb, c}, nil
 }
 
-// undo destroys a sandbox of whose creation an interceptor made a failure: the
-// caller cannot.
-func (c *interceptedCompute) undo(ctx context.Context, sb Sandbox, err error) error {
-	if sb == nil {
-		return err
-	}
+// takeBack removes what an operation has made before an interceptor made a failure
+// of it: the caller cannot.
+func takeBack(ctx context.Context, op, id string, err error, remove func(context.Context) error) error {
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	if derr := sb.Destroy(ctx); derr != nil {
-		return &Error{Op: "create sandbox", Provider: c.Name(), ID: sb.ID(), Err: errors.Join(err, derr)}
+	if rerr := remove(ctx); rerr != nil {
+		return &Error{Op: op, ID: id, Err: errors.Join(err, rerr)}
 	}
 	return err
 }
@@ -76,6 +76,10 @@ func (c *interceptedCompute) CreateTemplate(ctx context.Context, opts *CreateTem
 		t, err = c.Compute.CreateTemplate(ctx, opts)
 		return err
 	})
+	if err != nil && t != nil {
+		remove := func(ctx context.Context) error { return c.Compute.DeleteTemplate(ctx, t.ID) }
+		return nil, takeBack(ctx, "create template", t.ID, err, remove)
+	}
 	return t, err
 }
 
@@ -105,6 +109,10 @@ func (c *interceptedCompute) CreateSnapshot(ctx context.Context, sandboxID strin
 		s, err = c.Compute.CreateSnapshot(ctx, sandboxID, opts)
 		return err
 	})
+	if err != nil && s != nil {
+		remove := func(ctx context.Context) error { return c.Compute.DeleteSnapshot(ctx, s.ID) }
+		return nil, takeBack(ctx, "create snapshot", s.ID, err, remove)
+	}
 	return s, err
 }
 
@@ -233,17 +241,21 @@ func (f *interceptedFS) RemoveAll(ctx context.Context, name string) error {
 	})
 }
 
-// wrapProcess makes the operations of p, which the first layer of sb that is a
-// T returned, go through the interceptors of the layers outside it.
-func wrapProcess[T any](sb any, p Process) Process {
-	if _, found := sb.(T); found || p == nil {
-		return p
+// wrap makes the operations of v, which the first layer of sb that is a T
+// returned, go through the interceptors of the layers outside it.
+func wrap[T, V any](sb any, v V, inside func(V, intercepting) V) V {
+	if _, found := sb.(T); found {
+		return v
 	}
-	p = wrapProcess[T](unwrap(sb), p)
+	v = wrap[T](unwrap(sb), v, inside)
 	if layer, ok := sb.(intercepting); ok {
-		return &interceptedProcess{p, layer}
+		return inside(v, layer)
 	}
-	return p
+	return v
+}
+
+func wrapProcess[T any](sb any, p Process) Process {
+	return wrap[T](sb, p, func(p Process, layer intercepting) Process { return &interceptedProcess{p, layer} })
 }
 
 type interceptedProcess struct {
@@ -281,4 +293,22 @@ func (p *interceptedProcess) Attach(ctx context.Context, stdout, stderr io.Write
 
 func (p *interceptedProcess) Kill(ctx context.Context) error {
 	return p.around(ctx, Op{Name: "kill", Arg: p.ID(), Idempotent: true}, p.Process.Kill)
+}
+
+type interceptedShell struct {
+	ShellSession
+	name  string
+	layer intercepting
+}
+
+func (s *interceptedShell) RunCommand(ctx context.Context, cmd *Command) (res *Result, err error) {
+	err = s.layer.around(ctx, Op{Name: "run command", Arg: cmd}, func(ctx context.Context) (err error) {
+		res, err = s.ShellSession.RunCommand(ctx, cmd)
+		return err
+	})
+	return res, err
+}
+
+func (s *interceptedShell) Close(ctx context.Context) error {
+	return s.layer.around(ctx, Op{Name: "close shell", Arg: s.name, Idempotent: true}, s.ShellSession.Close)
 }

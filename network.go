@@ -22,6 +22,9 @@ func Dial(ctx context.Context, sb Sandbox, network, address string) (conn net.Co
 		conn, err = d.DialContext(ctx, network, address)
 		return err
 	})
+	if err != nil && conn != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	return conn, err
 }
 

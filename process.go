@@ -63,7 +63,13 @@ func Start(ctx context.Context, sb Sandbox, cmd *Command) (p Process, err error)
 		p, err = s.StartCommand(ctx, cmd)
 		return err
 	})
-	return wrapProcess[Starter](sb, p), err
+	if err != nil && p != nil {
+		return nil, takeBack(ctx, "start command", p.ID(), err, p.Kill)
+	}
+	if err != nil || p == nil {
+		return nil, err
+	}
+	return wrapProcess[Starter](sb, p), nil
 }
 
 // ProcessGetter is implemented by sandboxes that find background processes
@@ -80,7 +86,10 @@ func GetProcess(ctx context.Context, sb Sandbox, id string) (p Process, err erro
 		p, err = g.GetProcess(ctx, id)
 		return err
 	})
-	return wrapProcess[ProcessGetter](sb, p), err
+	if err != nil || p == nil {
+		return nil, err
+	}
+	return wrapProcess[ProcessGetter](sb, p), nil
 }
 
 // ProcessLister is implemented by sandboxes that list background processes.
@@ -158,5 +167,10 @@ func OpenShell(ctx context.Context, sb Sandbox, name string) (s ShellSession, er
 		s, err = o.OpenShell(ctx, name)
 		return err
 	})
-	return s, err
+	if err != nil || s == nil {
+		return nil, err
+	}
+	return wrap[ShellOpener](sb, s, func(s ShellSession, layer intercepting) ShellSession {
+		return &interceptedShell{s, name, layer}
+	}), nil
 }

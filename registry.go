@@ -47,6 +47,9 @@ func Open(ctx context.Context, rawURL string) (Compute, error) {
 	if err != nil {
 		return nil, &Error{Op: "open", Kind: ErrInvalid, Err: fmt.Errorf("malformed URL")}
 	}
+	if u.Scheme == "" {
+		return nil, &Error{Op: "open", Kind: ErrInvalid, Err: fmt.Errorf(`a URL has a scheme, as in "local://" (have %q)`, Schemes())}
+	}
 	registry.RLock()
 	open := registry.m[u.Scheme]
 	registry.RUnlock()

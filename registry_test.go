@@ -18,6 +18,9 @@ func TestOpen(t *testing.T) {
 	require.Contains(t, compute.Schemes(), "openfake")
 	require.Panics(t, func() { compute.Register("openfake", nil) })
 
+	_, err := compute.Open(t.Context(), "openfake")
+	require.ErrorContains(t, err, `a URL has a scheme, as in "local://"`)
+
 	c, err := compute.Open(t.Context(), "openfake://west?x=1")
 	require.NoError(t, err)
 	require.Equal(t, "west", c.Name())

@@ -18,8 +18,8 @@ const MaxCapture = 8 << 20
 type Result struct {
 	Stdout    string        `json:"stdout"` // every byte as it came; empty if the command had a writer
 	Stderr    string        `json:"stderr"`
-	ExitCode  int           `json:"exitCode"` // 128+n after signal n, as in a shell; -1 if it was killed because its context ended
-	Duration  time.Duration `json:"-"`
+	ExitCode  int           `json:"exitCode"`            // 128+n after signal n, as in a shell; -1 if it was killed because its context ended
+	Duration  time.Duration `json:"-"`                   // from its start to its end or its killing
 	Truncated bool          `json:"truncated,omitempty"` // output beyond MaxCapture, or what a writer of a process had to get, was dropped
 
 	// Signal is the signal that ended the command's own process, where the

@@ -21,8 +21,9 @@ type Templates interface {
 	// ListTemplates yields the account's templates, newest first.
 	ListTemplates(ctx context.Context, opts *ListTemplatesOptions) iter.Seq2[*Template, error]
 
-	// DeleteTemplate deletes the template with the given ID. Sandboxes made
-	// from it live on. It is idempotent.
+	// DeleteTemplate deletes the template with the given ID; unlike
+	// GetTemplate it knows no names. Sandboxes made from it live on. It is
+	// idempotent.
 	DeleteTemplate(ctx context.Context, id string) error
 }
 

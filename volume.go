@@ -39,6 +39,11 @@ func CreateVolume(ctx context.Context, c Compute, opts *CreateVolumeOptions) (v 
 		v, err = vs.CreateVolume(ctx, opts)
 		return err
 	})
+	if err != nil && v != nil {
+		vs, _ := As[Volumes](c)
+		remove := func(ctx context.Context) error { return vs.DeleteVolume(ctx, v.ID) }
+		return nil, takeBack(ctx, "create volume", v.ID, err, remove)
+	}
 	return v, err
 }
 

@@ -48,9 +48,9 @@ type Config struct {
 	// allows, which does not go with looking for goroutines left behind.
 	Parallel bool
 
-	// Goroutines switches off looking for goroutines left behind, for computes
-	// that live longer than one check.
-	Goroutines bool
+	// KeepsGoroutines says that the compute, which lives longer than one check,
+	// has goroutines between checks: those left behind are not looked for.
+	KeepsGoroutines bool
 
 	// Skip maps the name of a check, such as "Files/Links", to the reason why
 	// this provider is excused from it. A name that does not exist is a failure.

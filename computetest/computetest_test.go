@@ -106,7 +106,7 @@ func requireCaught(t *testing.T, m mutant, canaries []string) {
 	t.Helper()
 	broken := func(tb testing.TB) compute.Compute { return breakCompute(newGood(tb), m.faults) }
 	cfg := goodConfig
-	cfg.Goroutines, cfg.Slow, cfg.Sandboxes = true, 0.5, 12
+	cfg.KeepsGoroutines, cfg.Slow, cfg.Sandboxes = true, 0.5, 12
 	want := strings.Fields(m.caught)
 	failed := record(t, broken, cfg, func(name string) bool {
 		return *full || slices.Contains(want, name) || slices.Contains(canaries, name)

@@ -37,7 +37,7 @@ func record(t *testing.T, newCompute func(testing.TB) compute.Compute, cfg Confi
 				recorders = append(recorders, r)
 				wg.Go(func() { r.perform(func() { perform(r, name, c.run, newCompute, cfg) }) })
 			}
-			if !cfg.Goroutines {
+			if !cfg.KeepsGoroutines {
 				wg.Wait()
 			}
 		}

@@ -43,7 +43,7 @@ func perform(tb testing.TB, name string, run func(*tester), newCompute func(test
 	if why, excused := cfg.Skip[name]; excused {
 		tb.Skipf("excused: %s", why)
 	}
-	if !cfg.Goroutines && !cfg.Parallel {
+	if !cfg.KeepsGoroutines && !cfg.Parallel {
 		before := goleak.IgnoreCurrent()
 		tb.Cleanup(func() { goleak.VerifyNone(tb, before) })
 	}

@@ -38,11 +38,9 @@ func (s shellFilesSandbox) Filesystem() compute.Filesystem {
 }
 
 func TestShellFSConformance(t *testing.T) {
-	skip := map[string]string{}
-	delete(skip, "SafeForConcurrentUse/OneFile") // a move is atomic
 	computetest.Run(t, func(t testing.TB) compute.Compute {
 		c := shellFiles{stub.New(stub.Config{})}
 		t.Cleanup(func() { require.NoError(t, compute.Close(c)) })
 		return c
-	}, computetest.Config{Templates: true, Snapshots: true, Abilities: []string{"FileOpener", "FileCreator", "Renamer"}, Skip: skip})
+	}, computetest.Config{Templates: true, Snapshots: true, Abilities: []string{"FileOpener", "FileCreator", "Renamer"}})
 }

@@ -17,8 +17,8 @@ func Unsupported(op string) error {
 
 // UnsupportedOption returns the error of an option, given by the name of its
 // field, that a provider cannot honour. It matches [errors.ErrUnsupported].
-func UnsupportedOption(op, field string) error {
-	return &compute.Error{Op: op, Kind: errors.ErrUnsupported, Err: errors.New("option " + field)}
+func UnsupportedOption(op, provider, field string) error {
+	return &compute.Error{Op: op, Provider: provider, Kind: errors.ErrUnsupported, Err: errors.New("option " + field)}
 }
 
 // NotFound returns the error of an operation on something that does not exist.

@@ -60,7 +60,7 @@ func TestKindInvertsStatusCode(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	require.EqualError(t, providers.UnsupportedOption("create sandbox", "Mounts"), "compute: create sandbox: unsupported operation: option Mounts")
+	require.EqualError(t, providers.UnsupportedOption("create sandbox", "cloud", "Mounts"), "compute: cloud: create sandbox: unsupported operation: option Mounts")
 	require.True(t, compute.NothingDone(providers.Unsupported("suspend")))
 	err := providers.NotFound("get sandbox", "stub", "sbx_1")
 	require.ErrorIs(t, err, compute.ErrNotFound)

@@ -43,7 +43,7 @@ func ShellLine(cmd *compute.Command) (string, error) {
 		return "", err
 	}
 	if cmd.User != "" {
-		return "", UnsupportedOption("run command", "User")
+		return "", UnsupportedOption("run command", "", "User")
 	}
 	return enter(cmd.Dir) + "exec " + strings.Join(words(cmd), " "), nil
 }

@@ -45,7 +45,7 @@ type lineRunner struct {
 
 func (r lineRunner) RunCommand(ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
 	if r.noStdin && cmd.Stdin != nil {
-		return nil, providers.UnsupportedOption("run command", "Stdin")
+		return nil, providers.UnsupportedOption("run command", "text", "Stdin")
 	}
 	line, err := providers.ShellLine(cmd)
 	if err != nil {

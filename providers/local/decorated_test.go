@@ -28,10 +28,10 @@ func TestConformanceDecorated(t *testing.T) {
 		nop := func(ctx context.Context, _ compute.Op, next func(context.Context) error) error { return next(ctx) }
 		return router.Fallback(compute.Intercept(warm, compute.Log(slog.New(slog.DiscardHandler)), nop, compute.Retry(2, time.Millisecond)))
 	}, computetest.Config{
-		Snapshots:  true,
-		Goroutines: true, // the pool's live longer than a check
-		Abilities:  []string{"Starter", "ProcessGetter", "Suspender", "Rollbacker", "Dialer", "URLLister", "FileOpener", "Archiver"},
-		Client:     func(compute.Compute) *http.Client { return localhostClient() },
+		Snapshots:       true,
+		KeepsGoroutines: true, // the pool's live longer than a check
+		Abilities:       []string{"Starter", "ProcessGetter", "Suspender", "Rollbacker", "Dialer", "URLLister", "FileOpener", "Archiver"},
+		Client:          func(compute.Compute) *http.Client { return localhostClient() },
 		Serve: func(port int) *compute.Command {
 			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))
 		},

@@ -8,7 +8,8 @@
 // process, no environment, and has no network but what it was allowed. One small
 // init process in each serves commands, files and connections, and outlives the
 // program that made it: another program finds the sandbox by its ID in the same
-// state directory.
+// state directory. For compute.Open it is "local://", or
+// "local:///state/directory".
 //
 // Where the kernel refuses a part of that, [New] says which, with an error
 // matching [errors.ErrUnsupported]. It never makes do with less, unless

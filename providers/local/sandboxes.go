@@ -202,6 +202,11 @@ func environment(m *meta) []string {
 	return env
 }
 
+// noSuch says what there is none of, where an operation can name several things.
+func noSuch(op, what, id string) error {
+	return &compute.Error{Op: op, Provider: name, ID: id, Kind: compute.ErrNotFound, Err: errors.New("no such " + what)}
+}
+
 // outside makes an error of this machine's one of the provider's. Its paths
 // must not look like those of files in a sandbox.
 func (p *Provider) outside(op, id string, err error) error {

@@ -132,11 +132,11 @@ func (sm *snapshotMeta) snapshot() *compute.Snapshot {
 
 func (p *Provider) findSnapshot(op, id string) (*snapshotMeta, error) {
 	if !validID(id, snapPrefix) {
-		return nil, providers.NotFound(op, name, id)
+		return nil, noSuch(op, "snapshot", id)
 	}
 	sm, err := p.state.loadSnapshot(id)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, providers.NotFound(op, name, id)
+		return nil, noSuch(op, "snapshot", id)
 	}
 	return sm, p.outside(op, id, err)
 }

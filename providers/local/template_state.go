@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/computekit/compute"
-	"github.com/computekit/compute/providers"
 )
 
 // A template is a directory of the state directory:
@@ -109,7 +108,7 @@ func (p *Provider) findTemplate(op, idOrName, owner string) (*templateMeta, erro
 			return m, nil
 		}
 	}
-	return nil, providers.NotFound(op, name, idOrName)
+	return nil, noSuch(op, "template", idOrName)
 }
 
 // templateMetas reads all templates, newest first.

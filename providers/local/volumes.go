@@ -131,11 +131,11 @@ func (p *Provider) removeVolumeDir(id string) error { return engine.RemoveLayer(
 
 func (p *Provider) findVolume(op, id string) (*volumeMeta, error) {
 	if !validID(id, volumePrefix) {
-		return nil, providers.NotFound(op, name, id)
+		return nil, noSuch(op, "volume", id)
 	}
 	m, err := p.state.loadVolume(id)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, providers.NotFound(op, name, id)
+		return nil, noSuch(op, "volume", id)
 	}
 	return m, p.outside(op, id, err)
 }

@@ -82,7 +82,7 @@ func (c *client) failure(ctx context.Context, do call, resp *compute.Response, a
 	if resp.Code == "not_found" && do.req.ID != "" && resp.Error == "Snapshot "+do.req.ID+" not found" {
 		e.ID = do.req.ID
 	}
-	cause := &farError{text: strings.TrimPrefix(resp.Error, "compute: "), matches: matches(words)}
+	cause := &farError{text: news(resp.Error, e.Kind), matches: matches(words)}
 	if cause.text != "" || len(cause.matches) > 0 {
 		e.Err = cause
 	}
@@ -90,6 +90,22 @@ func (c *client) failure(ctx context.Context, do call, resp *compute.Response, a
 		return e
 	}
 	return c.fileError(do, detail, e, cause)
+}
+
+// news returns what the far end's text says beyond what an error of the kind
+// prints anyway.
+func news(text string, kind error) string {
+	own, typed := strings.CutPrefix(text, "compute: ")
+	if kind == nil {
+		return own
+	}
+	if own == kind.Error() || typed && strings.HasSuffix(own, ": "+kind.Error()) {
+		return ""
+	}
+	if _, why, ok := strings.Cut(own, kind.Error()+": "); typed && ok {
+		return why
+	}
+	return own
 }
 
 // fileError is an error as a file system has it, around e if e says more.

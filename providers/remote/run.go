@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
@@ -25,7 +26,7 @@ func (s *Sandbox) run(ctx context.Context, req *compute.Request, cmd *compute.Co
 		return nil, s.fail(do, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("OpenStdin is for background processes")})
 	}
 	do.req = command(req, cmd)
-	r := &running{streams: providers.NewStreams(cmd)}
+	r := &running{streams: providers.NewStreams(cmd), start: time.Now()}
 	resp, err := s.runStreams(ctx, do, cmd, r)
 	return r.finish(resp, err)
 }
@@ -46,6 +47,7 @@ func (s *Sandbox) runStreams(ctx context.Context, do call, cmd *compute.Command,
 // running is a command whose output is on its way.
 type running struct {
 	streams *providers.Streams
+	start   time.Time
 	begun   bool // there was output
 }
 
@@ -79,7 +81,7 @@ func (r *running) finish(resp *compute.Response, err error) (*compute.Result, er
 		if err == nil {
 			err = &compute.Error{Op: "run command", Kind: compute.ErrUnavailable, Err: errIncomplete}
 		}
-		res = &compute.Result{ExitCode: -1}
+		res = &compute.Result{ExitCode: -1, Duration: time.Since(r.start)}
 	} else if !r.begun { // a far end that does not stream
 		_, _ = fmt.Fprint(r.streams.Stdout, res.Stdout) // see Err
 		_, _ = fmt.Fprint(r.streams.Stderr, res.Stderr)

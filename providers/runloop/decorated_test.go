@@ -30,7 +30,7 @@ func TestConformanceDecorated(t *testing.T) {
 		nop := func(ctx context.Context, _ compute.Op, next func(context.Context) error) error { return next(ctx) }
 		return router.Fallback(compute.Intercept(warm, compute.Log(slog.New(slog.DiscardHandler)), nop, compute.Retry(2, time.Millisecond)))
 	}, computetest.Config{
-		Snapshots: true, Goroutines: true, Slow: 3,
+		Snapshots: true, KeepsGoroutines: true, Slow: 3,
 		Abilities: []string{"Starter", "ProcessGetter", "Suspender", "Dialer", "FileOpener", "Archiver"},
 		Skip: map[string]string{
 			"SmallCoreOptionalAbilities/AbsentTemplatesAndSnapshots": "an ID that names no provider is that mistake first",

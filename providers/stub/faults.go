@@ -13,7 +13,7 @@ import (
 // Fault is something to go wrong. The zero fields of its first part match
 // every operation.
 type Fault struct {
-	Op        string // as in [compute.Op], such as "run command" or "read file"
+	Op        string // as in [compute.Op], such as "run command" or "read file"; Inject panics if there is none of that name
 	SandboxID string
 
 	// Times is how often it happens; zero is always.
@@ -23,7 +23,9 @@ type Fault struct {
 	Latency time.Duration
 
 	// Err, if set, is returned instead of the result: before anything is done
-	// or, with Late, after all of it, as when an answer is lost.
+	// or, with Late, after all of it, as when an answer is lost. One that is just
+	// a sentinel, or no error of package compute, is returned in a
+	// [*compute.Error], or [*fs.PathError], as providers have it.
 	Err  error
 	Late bool
 
@@ -41,7 +43,9 @@ type injected struct {
 
 // Inject makes f happen from now on. Of several faults that match, all add
 // their latency and the first to have an error wins. Call remove to stop it.
+// What a [Program] does with [Proc.Files] is no operation and meets no faults.
 func (p *Provider) Inject(f Fault) (remove func()) {
+	mustKnow(f.Op)
 	own := &injected{Fault: f}
 	own.left.Store(int64(f.Times))
 	p.change(func(all []*injected) []*injected { return append(all, own) })
@@ -66,8 +70,9 @@ func (p *Provider) change(f func([]*injected) []*injected) {
 	p.faults.Store(&all)
 }
 
-// trouble is the faults that one operation meets.
-type trouble []*injected
+// trouble is the faults that one operation meets, with the errors that it then
+// returns.
+type trouble []Fault
 
 // before finds the faults of an operation, waits for their latency, and
 // returns their error if they have one for now.
@@ -82,7 +87,9 @@ func (p *Provider) before(ctx context.Context, op, sandboxID string) (trouble, e
 	var t trouble
 	for _, f := range *all {
 		if f.matches(op, sandboxID) {
-			t = append(t, f)
+			met := f.Fault
+			met.Err = p.typed(op, sandboxID, f.Err)
+			t = append(t, met)
 		}
 	}
 	for _, f := range t {

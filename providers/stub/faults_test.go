@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -174,4 +175,56 @@ func TestCutOfWholeFiles(t *testing.T) {
 	got, err := fsys.ReadFile(t.Context(), "/f")
 	require.NoError(t, err)
 	assert.Equal(t, payload, string(got), "a write that fails leaves the old file")
+}
+
+func TestFaultsAreTyped(t *testing.T) {
+	p, sb := newSandbox(t, stub.Config{})
+	for _, kind := range []error{compute.ErrQuota, compute.ErrUnavailable, errors.ErrUnsupported, errors.New("boom")} {
+		for _, late := range []bool{false, true} {
+			remove := p.Inject(stub.Fault{Op: "run command", Err: kind, Late: late})
+			_, err := sb.RunCommand(t.Context(), compute.Exec("true"))
+			remove()
+			require.ErrorIs(t, err, kind)
+			require.EqualError(t, err, `compute: stub: run command "sbx_0001": `+kind.Error())
+			typed, ok := errors.AsType[*compute.Error](err)
+			require.True(t, ok)
+			assert.Equal(t, "stub", typed.Provider)
+		}
+	}
+	whole := &compute.Error{Op: "mine", Kind: compute.ErrQuota, RetryAfter: time.Second}
+	defer p.Inject(stub.Fault{Op: "info", Err: whole})()
+	_, err := sb.Info(t.Context())
+	require.Equal(t, whole, err, "what is whole is returned as it is")
+
+	defer p.Inject(stub.Fault{Op: "read file", Err: fs.ErrPermission})()
+	_, err = sb.Filesystem().ReadFile(t.Context(), "f")
+	require.EqualError(t, err, "open f: permission denied")
+	_, about := errors.AsType[*fs.PathError](err)
+	require.True(t, about)
+}
+
+// A program works inside: the provider's failures are not its own.
+func TestProgramsMeetNoFaults(t *testing.T) {
+	copyFile := func(ctx context.Context, p *stub.Proc) int {
+		data, err := p.Files.ReadFile(ctx, "a")
+		if err != nil || p.Files.WriteFile(ctx, "b", data, 0o644) != nil {
+			return 1
+		}
+		return 0
+	}
+	p, sb := newSandbox(t, stub.Config{Programs: map[string]stub.Program{"copy": copyFile}})
+	require.NoError(t, sb.Filesystem().WriteFile(t.Context(), "a", []byte(payload), 0o644))
+	p.Inject(stub.Fault{Op: "write file", Times: 1, Err: compute.ErrUnavailable})
+	p.Inject(stub.Fault{Op: "read file", Cut: 1})
+	res, err := sb.RunCommand(t.Context(), compute.Exec("copy"))
+	require.NoError(t, err)
+	require.NoError(t, res.Err())
+	require.ErrorIs(t, sb.Filesystem().WriteFile(t.Context(), "c", nil, 0o644), compute.ErrUnavailable, "the program has not used it up")
+}
+
+func TestFaultsOfNoOperation(t *testing.T) {
+	p := stub.New(stub.Config{})
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	require.PanicsWithValue(t, `stub: Inject of a fault in "read files", which is no operation; compute.Op has their names`,
+		func() { p.Inject(stub.Fault{Op: "read files"}) })
 }

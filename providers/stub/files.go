@@ -15,21 +15,37 @@ import (
 )
 
 // Filesystem implements [compute.Sandbox].
-func (s *Sandbox) Filesystem() compute.Filesystem { return filesystem{s} }
+func (s *Sandbox) Filesystem() compute.Filesystem { return filesystem{s: s} }
 
 // filesystem implements [compute.Filesystem] and its optional interfaces.
-type filesystem struct{ s *Sandbox }
+type filesystem struct {
+	s      *Sandbox
+	inside bool // it is a program's: no operation of the provider, and meets no faults
+}
 
 // begin is the start of every operation. It makes name absolute.
 func (f filesystem) begin(ctx context.Context, op, verb, name string) (*memfs.FS, string, trouble, error) {
-	t, err := f.s.use(ctx, op)
+	t, err := f.use(ctx, op)
 	if err != nil {
+		if _, typed := errors.AsType[*compute.Error](err); !typed {
+			err = fix(verb, name, err)
+		}
 		return nil, "", nil, err
 	}
 	if name == "" || strings.IndexByte(name, 0) >= 0 {
 		return nil, "", nil, &fs.PathError{Op: verb, Path: name, Err: fs.ErrInvalid}
 	}
 	return f.s.files(), memfs.Join(workdir, name), t, nil
+}
+
+func (f filesystem) use(ctx context.Context, op string) (trouble, error) {
+	if !f.inside {
+		return f.s.use(ctx, op)
+	}
+	if ctx.Err() != nil {
+		return nil, f.s.p.ended(ctx, op, f.s.ID())
+	}
+	return nil, f.s.alive(op)
 }
 
 // fix gives an error the name that the caller knows.

@@ -35,7 +35,7 @@ func (p *Proc) Listen(port int) (net.Listener, error) { return p.s.listen(port) 
 func (s *Sandbox) tool(prog Program) shell.Tool {
 	return func(ctx context.Context, q *shell.Proc) int {
 		return prog(ctx, &Proc{Args: q.Args, Env: environ(q.Env), Dir: q.Dir, Stdin: q.Stdin,
-			Stdout: q.Stdout, Stderr: q.Stderr, Files: s.Filesystem(), s: s})
+			Stdout: q.Stdout, Stderr: q.Stderr, Files: filesystem{s: s, inside: true}, s: s})
 	}
 }
 

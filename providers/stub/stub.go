@@ -2,7 +2,7 @@
 // mock: sandboxes, commands, files, templates, snapshots and volumes behave as
 // the contracts say, so tests of code that uses package compute need neither
 // network nor expectations. It runs on every platform, starts no processes, and
-// sees nothing of the machine it runs on.
+// sees nothing of the machine it runs on. "stub://" is its URL for compute.Open.
 //
 // Scripts run in a POSIX shell with the usual tools that works on the sandbox's
 // files; programs of the test's own are Go functions, see [Program]. Nothing

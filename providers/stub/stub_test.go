@@ -169,3 +169,21 @@ func TestWatchEndsWithTheSandbox(t *testing.T) {
 		require.ErrorIs(t, err, compute.ErrNotFound)
 	}
 }
+
+// What a POSIX shell does, and its parser here does not by itself.
+func TestScriptsKeepCarriageReturns(t *testing.T) {
+	_, sb := newSandbox(t, stub.Config{})
+	for script, want := range map[string]string{
+		"printf %s 'a\r\nb\r\n'":         "a\r\nb\r\n",
+		"printf %s \"a\r\nb\"":           "a\r\nb",
+		"cat <<E\na\r\nb\uE000\nE\n":     "a\r\nb\uE000\n",
+		"printf %s a\r\nprintf %s b\r\n": "a\rb\r",
+		"x=1\r\nprintf %s \"$x\"":        "1\r",
+		"printf %s \\\r\n":               "\r",
+		"if true; then\r\nprintf no; fi": "",
+	} {
+		res, err := sb.RunCommand(t.Context(), compute.Shell(script))
+		require.NoError(t, err)
+		assert.Equal(t, want, res.Stdout, "%q: %s", script, res.Stderr)
+	}
+}

@@ -87,7 +87,7 @@ func (p *Provider) DeleteVolume(ctx context.Context, id string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if v := p.volumes[id]; v != nil && v.uses > 0 {
-		return p.fail("delete volume", id, compute.ErrConflict, "%d sandboxes have it mounted", v.uses)
+		return p.fail("delete volume", id, compute.ErrConflict, "it is mounted, by %d", v.uses)
 	}
 	delete(p.volumes, id)
 	return t.after()

@@ -140,7 +140,8 @@ func (sh *shell) eval(src string) {
 	defer parsers.Put(p)
 	var room [4]*syntax.Stmt
 	line := room[:0]
-	for st, err := range p.StmtsSeq(strings.NewReader(src)) {
+	var cr returns
+	for st, err := range p.StmtsSeq(strings.NewReader(cr.hide(src))) {
 		if n := len(line); n > 0 && (err != nil || st.Pos().Line() > line[n-1].End().Line()) {
 			if sh.stmts(line); sh.flow != goOn {
 				return
@@ -151,6 +152,7 @@ func (sh *shell) eval(src string) {
 			sh.syntaxError(err)
 			return
 		}
+		cr.restore(st)
 		line = append(line, st)
 	}
 	sh.stmts(line)
