@@ -124,7 +124,7 @@ func (s *DevboxService) createRunning(
 		return s.Create(ctx, params, opts...)
 	}
 	waiting := append([]RequestOption{WithRequestTimeout(longTimeout)}, opts...)
-	view, err := post[DevboxView](ctx, s.client, "/v1/devboxes/create_and_await_running", params, waiting)
+	view, err := made[DevboxView](ctx, s.client, "/v1/devboxes/create_and_await_running", params, waiting)
 	var e *Error
 	if !errors.As(err, &e) || e.StatusCode != http.StatusNotFound && e.StatusCode != http.StatusMethodNotAllowed {
 		return view, err

@@ -44,6 +44,7 @@ func list[T any](
 		if query == nil {
 			query = url.Values{}
 		}
+		seen := map[string]bool{query.Get("starting_after"): true}
 		for {
 			items, more, err := listPage[T](ctx, c, path, query, key, opts)
 			if err != nil {
@@ -59,10 +60,11 @@ func list[T any](
 				return
 			}
 			cursor := id(&items[len(items)-1])
-			if cursor == "" || cursor == query.Get("starting_after") {
-				yield(nil, fmt.Errorf("runloop: GET %s: the list does not end: page after %q repeats", path, cursor))
+			if cursor == "" || seen[cursor] {
+				yield(nil, fmt.Errorf("runloop: GET %s: %w: the list does not end: page after %q repeats", path, ErrAnswer, cursor))
 				return
 			}
+			seen[cursor] = true
 			query.Set("starting_after", cursor)
 		}
 	}

@@ -40,7 +40,7 @@ func (c *Client) openEvents(
 	}
 	limit := int(min(c.conf.maxBody, math.MaxInt32))
 	return &eventStream{
-		c: c, ctx: ctx, request: r, id: c.redact(requestID(resp)), body: resp.Body,
+		c: c, ctx: ctx, request: r, id: c.requestID(r, resp), body: resp.Body,
 		events: newEventReader(resp.Body, limit),
 	}, nil
 }
@@ -57,7 +57,7 @@ func (s *eventStream) next(v any) error {
 		return s.reported(data)
 	case err == nil:
 		if err := json.Unmarshal(data, v); err != nil {
-			return s.fail(fmt.Errorf("decode an event: %w", err))
+			return s.fail(fmt.Errorf("%w: decode an event: %w", ErrAnswer, s.c.hide(s.request, err)))
 		}
 		return nil
 	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
@@ -79,7 +79,7 @@ func (s *eventStream) fail(err error) *Error {
 
 // reported is the error that an event named "error" reports.
 func (s *eventStream) reported(data []byte) *Error {
-	data = []byte(s.c.redact(string(data[:min(len(data), maxErrorBody)])))
+	data = []byte(shorten(s.c.redact(s.request, string(data)), maxErrorBody))
 	var fields struct {
 		Code int `json:"code"`
 	}
