@@ -209,6 +209,19 @@ func TestUploadsOfContentThatFails(t *testing.T) {
 	assert.LessOrEqual(t, requests.Load(), int32(10), "no second tries")
 }
 
+// A page of a list that is short on the wire and long in memory is refused.
+func TestListOfMuch(t *testing.T) {
+	c := newTestClient(t, answer(http.StatusOK, `{"devboxes":[{}`+strings.Repeat(",{}", maxPage)+`]}`))
+	require.ErrorIs(t, lastError(c.Devboxes.List(t.Context(), nil)), ErrAnswer)
+	for body, want := range map[string]error{
+		`{"devboxes":null}`: nil, `{"devboxes":[]}`: nil, `{"devboxes":{}}`: ErrAnswer, `{"devboxes":7}`: ErrAnswer,
+		`{"devboxes":[7]}`: ErrAnswer, `{"devboxes":[{}`: ErrAnswer, `{"devboxes":[{}]`: ErrAnswer, `{"devboxes"`: ErrAnswer,
+	} {
+		c := newTestClient(t, answer(http.StatusOK, body))
+		assert.ErrorIs(t, lastError(c.Devboxes.List(t.Context(), nil)), want, body)
+	}
+}
+
 // A list whose pages come round again does not go on for ever.
 func TestListGoesRound(t *testing.T) {
 	next := map[string]string{"": "a", "a": "b", "b": "c", "c": "b"}
