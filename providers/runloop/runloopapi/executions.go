@@ -87,7 +87,7 @@ func (s *ExecutionService) WaitForStatus(
 // are put up with, as often in a row as the client retries.
 func (s *ExecutionService) Await(ctx context.Context, devboxID, id string, lastLines int) (*ExecutionView, error) {
 	params := &ExecutionWaitParams{Statuses: []ExecutionStatus{ExecutionCompleted}}
-	patience := patience{c: s.client}
+	patience := patience{c: s.client, what: "wait for execution " + id}
 	for {
 		start := time.Now()
 		view, err := s.WaitForStatus(ctx, devboxID, id, params, lastLines)
