@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/url"
 	"sync"
@@ -64,6 +65,24 @@ type Config struct {
 	// requests need comes from [compute.GetEndpoint].
 	Tunnel runloopapi.TunnelConfig
 }
+
+// plainConfig has no methods, so that it can be formatted as it is.
+type plainConfig Config
+
+func (c Config) hidden() plainConfig {
+	if c.APIKey != "" {
+		c.APIKey = "[key]"
+	}
+	return plainConfig(c)
+}
+
+// Format writes the configuration without the key, whichever the verb.
+func (c Config) Format(f fmt.State, verb rune) {
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), c.hidden())
+}
+
+// LogValue is what package log/slog writes for the configuration: all but the key.
+func (c Config) LogValue() slog.Value { return slog.AnyValue(c.hidden()) }
 
 // Timeouts bound operations, by their kind: the context that the caller gives
 // is the only other bound. Zero fields are the default, negative ones no bound.

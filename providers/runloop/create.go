@@ -112,13 +112,14 @@ func (c *creation) run(ctx context.Context) (*runloopapi.DevboxView, error) {
 			return view, nil
 		}
 		var api *runloopapi.Error
-		again := errors.As(err, &api) && (api.StatusCode == http.StatusTooManyRequests || lost(err))
+		_, left := errors.AsType[*compute.Error](err) // a devbox may be: another would be the second
+		again := !left && errors.As(err, &api) && (api.StatusCode == http.StatusTooManyRequests || lost(err))
 		if !again || ctx.Err() != nil || n+1 >= maxCreates {
 			return nil, err
 		}
 		pause := c.p.timeouts.createStep << n
 		if api.RetryAfter > 0 {
-			pause = api.RetryAfter
+			pause = min(api.RetryAfter, time.Minute) // whatever the server says
 		}
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < pause {
 			return nil, err

@@ -57,7 +57,7 @@ func wrap(ctx context.Context, op, id string, err error) error {
 		e.NothingDone = refused(api)
 	case errors.Is(err, runloopapi.ErrState):
 		e.Kind = compute.ErrConflict
-	case errors.Is(err, runloopapi.ErrConnection), errors.Is(err, runloopapi.ErrTimeout), errors.Is(err, runloopapi.ErrServer):
+	case lost(err):
 		e.Kind = compute.ErrUnavailable
 	case errors.Is(err, runloopapi.ErrBadRequest):
 		e.Kind = compute.ErrInvalid
@@ -108,5 +108,6 @@ var idForm = regexp.MustCompile(`^[a-z]{2,5}_[0-9A-Za-z]{20,40}$`)
 
 // lost reports whether it is not known what came of a request.
 func lost(err error) bool {
-	return errors.Is(err, runloopapi.ErrConnection) || errors.Is(err, runloopapi.ErrTimeout) || errors.Is(err, runloopapi.ErrServer)
+	return errors.Is(err, runloopapi.ErrConnection) || errors.Is(err, runloopapi.ErrTimeout) || errors.Is(err, runloopapi.ErrServer) ||
+		errors.Is(err, runloopapi.ErrAnswer) || errors.Is(err, runloopapi.ErrTooLarge)
 }

@@ -68,7 +68,8 @@ func joined(usual, own map[string]string) map[string]string {
 }
 
 // setSource says what the devbox starts from. A template is named by the ID that
-// Runloop gave it, or else by its name.
+// Runloop gave it, or else by its name; the ID of a snapshot is taken for what it
+// is, since clients of ComputeSDK have no other field for it.
 func setSource(op string, in *runloopapi.DevboxCreateParams, o *compute.CreateSandboxOptions, own CreateOptions) error {
 	sources := 0
 	for _, s := range []string{o.Template, o.Snapshot, o.Image, own.BlueprintID, own.BlueprintName, own.SnapshotID} {
@@ -86,6 +87,8 @@ func setSource(op string, in *runloopapi.DevboxCreateParams, o *compute.CreateSa
 	switch {
 	case isBlueprintID(o.Template):
 		in.BlueprintID = o.Template
+	case isSnapshotID(o.Template):
+		in.SnapshotID = o.Template
 	case o.Template != "":
 		in.BlueprintName = o.Template
 	case o.Snapshot != "":
@@ -93,6 +96,8 @@ func setSource(op string, in *runloopapi.DevboxCreateParams, o *compute.CreateSa
 	}
 	return nil
 }
+
+func isSnapshotID(s string) bool { return strings.HasPrefix(s, "snp_") && idForm.MatchString(s) }
 
 // isBlueprintID tells IDs from names: they are all of one form.
 func isBlueprintID(s string) bool { return strings.HasPrefix(s, "bpt_") || strings.HasPrefix(s, "bp_") }

@@ -45,7 +45,7 @@ func (c *Client) callRequest(ctx context.Context, r *request, decode func([]byte
 			return nil
 		}
 		failure := &Error{
-			StatusCode: resp.StatusCode, Method: r.method, Path: r.path, RequestID: c.redact(requestID(resp)), Err: err,
+			StatusCode: resp.StatusCode, Method: r.method, Path: r.path, RequestID: c.requestID(r, resp), Err: err,
 		}
 		if ctx.Err() != nil {
 			failure.Err = ended(ctx)
@@ -85,7 +85,7 @@ func (c *Client) readAnswer(r *request, resp *http.Response, decode func([]byte)
 		resp.Body = io.NopCloser(bytes.NewReader(bytes.Clone(buf.Bytes())))
 	}
 	if err := decode(buf.Bytes()); err != nil {
-		return fmt.Errorf("decode the answer: %w", err)
+		return fmt.Errorf("%w: decode the answer: %w", ErrAnswer, c.hide(r, err))
 	}
 	return nil
 }

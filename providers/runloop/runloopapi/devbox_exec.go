@@ -11,6 +11,8 @@ import (
 // ExecParams say how a command runs. The zero value runs it in a new shell, in the home directory, without input.
 type ExecParams struct {
 	ShellName string    // a shell that keeps its directory and variables, see [Devbox.Shell]
+	Dir       string    // where it runs, see [InDir]; empty is the home directory, or where the named shell is
+	User      string    // who runs it, see [AsUser]; empty is the devbox's user
 	Stdin     io.Reader // UTF-8 text, of which the command need not read all; nil is no input
 	Output              // where output goes while the command runs; the result has its last lines in any case
 }
@@ -24,6 +26,15 @@ type ExecParams struct {
 func (d *Devbox) Exec(ctx context.Context, command string, params *ExecParams) (*ExecResult, error) {
 	if params == nil {
 		params = &ExecParams{}
+	}
+	if params.Dir != "" {
+		command = InDir(params.Dir, command)
+	}
+	if params.User != "" {
+		var err error
+		if command, err = AsUser(params.User, command); err != nil {
+			return nil, err
+		}
 	}
 	if params.Stdin == nil && params.empty() {
 		return d.execQuick(ctx, command, params.ShellName)
@@ -62,7 +73,7 @@ func (d *Devbox) execQuick(ctx context.Context, command, shell string) (*ExecRes
 }
 
 // Start starts a command and returns without waiting for its end. It runs on when ctx ends. The Command of params is
-// set by Start; params may be nil.
+// set by Start; params may be nil. [InDir] and [AsUser] make commands that run elsewhere, or as others.
 func (d *Devbox) Start(
 	ctx context.Context, command string, params *ExecuteAsyncParams, opts ...RequestOption,
 ) (*Execution, error) {

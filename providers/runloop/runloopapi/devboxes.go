@@ -28,7 +28,7 @@ func (p *DevboxListParams) query() url.Values {
 func (s *DevboxService) Create(
 	ctx context.Context, params *DevboxCreateParams, opts ...RequestOption,
 ) (*DevboxView, error) {
-	return post[DevboxView](ctx, s.client, "/v1/devboxes", params, opts)
+	return made[DevboxView](ctx, s.client, "/v1/devboxes", params, opts)
 }
 
 // List is the account's devboxes, fetched page by page. params may be nil.
@@ -117,12 +117,12 @@ func (s *DevboxService) SnapshotDisk(
 	ctx context.Context, id string, params *SnapshotCreateParams, opts ...RequestOption,
 ) (*SnapshotView, error) {
 	opts = append([]RequestOption{WithRequestTimeout(longTimeout)}, opts...)
-	return post[SnapshotView](ctx, s.client, p("/v1/devboxes/%s/snapshot_disk", id), params, opts)
+	return made[SnapshotView](ctx, s.client, p("/v1/devboxes/%s/snapshot_disk", id), params, opts)
 }
 
 // SnapshotDiskAsync begins a snapshot of a devbox's disk. [DiskSnapshotService.Await] waits for it. params may be nil.
 func (s *DevboxService) SnapshotDiskAsync(
 	ctx context.Context, id string, params *SnapshotCreateParams, opts ...RequestOption,
 ) (*SnapshotView, error) {
-	return post[SnapshotView](ctx, s.client, p("/v1/devboxes/%s/snapshot_disk_async", id), params, opts)
+	return made[SnapshotView](ctx, s.client, p("/v1/devboxes/%s/snapshot_disk_async", id), params, opts)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -42,7 +43,7 @@ func (s *DevboxService) WaitForStatus(
 // server are put up with, as often in a row as the client retries.
 func (s *DevboxService) Await(ctx context.Context, id string, states ...DevboxStatus) (*DevboxView, error) {
 	params := &DevboxWaitParams{Statuses: states}
-	patience := patience{c: s.client}
+	patience := patience{c: s.client, what: fmt.Sprintf("wait for devbox %s to be %s", id, oneOf(states))}
 	for {
 		start := time.Now()
 		view, err := s.WaitForStatus(ctx, id, params)
@@ -53,6 +54,14 @@ func (s *DevboxService) Await(ctx context.Context, id string, states ...DevboxSt
 			return nil, err
 		}
 	}
+}
+
+func oneOf(states []DevboxStatus) string {
+	names := make([]string, len(states))
+	for i, s := range states {
+		names[i] = string(s)
+	}
+	return strings.Join(names, " or ")
 }
 
 // AwaitRunning waits until a devbox runs, for as long as ctx lasts. When it fails or is shut down instead, the error is
@@ -124,7 +133,7 @@ func (s *DevboxService) createRunning(
 		return s.Create(ctx, params, opts...)
 	}
 	waiting := append([]RequestOption{WithRequestTimeout(longTimeout)}, opts...)
-	view, err := post[DevboxView](ctx, s.client, "/v1/devboxes/create_and_await_running", params, waiting)
+	view, err := made[DevboxView](ctx, s.client, "/v1/devboxes/create_and_await_running", params, waiting)
 	var e *Error
 	if !errors.As(err, &e) || e.StatusCode != http.StatusNotFound && e.StatusCode != http.StatusMethodNotAllowed {
 		return view, err

@@ -43,6 +43,10 @@
 // A failed call is an [*Error], with the status, the server's message, and the request ID that its support asks for. What it means is a
 // sentinel for errors.Is, such as [ErrNotFound]. No error, log record or formatted value holds the key.
 //
+// What reads, changes or deletes something that does not exist fails with [ErrNotFound], or with [ErrBadRequest] when it is
+// named by what is no ID. What makes something may have made it when it fails without a status below 500: the answer was
+// lost, or was an [ErrAnswer].
+//
 // # Lists and streams
 //
 // Lists are iterators that fetch page by page. So are streams, which go on where they were when a connection is lost. An

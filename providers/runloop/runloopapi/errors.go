@@ -24,6 +24,7 @@ var (
 	ErrServer        = errors.New("server error")         // 500 and above
 	ErrConnection    = errors.New("no answer")            // the request or its answer was lost on the way
 	ErrTooLarge      = errors.New("answer is too large")  // see WithMaxBody
+	ErrAnswer        = errors.New("answer is not valid")  // of success, and yet not what the API promises
 	ErrState         = errors.New("ended in other state") // what was waited for can no longer come
 )
 
@@ -99,15 +100,14 @@ const (
 
 // answerError makes the error of an answer with a status of failure, and closes its body.
 func (c *Client) answerError(r *request, resp *http.Response) *Error {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	resp.Body.(*body).timer.Reset(min(c.timeout(r), c.conf.timeout)) // what it says is not worth waiting for
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, int64(maxErrorBody+len(c.conf.apiKey)+len(r.auth))))
 	_ = resp.Body.Close()
 	e := &Error{
-		StatusCode: resp.StatusCode, Method: r.method, Path: r.path, RequestID: c.redact(requestID(resp)),
-		RetryAfter: retryAfter(resp.Header, time.Now()), Body: []byte(c.redact(string(body))),
+		StatusCode: resp.StatusCode, Method: r.method, Path: r.path, RequestID: c.requestID(r, resp),
+		RetryAfter: retryAfter(resp.Header, time.Now()), Body: []byte(shorten(c.redact(r, string(text)), maxErrorBody)),
 	}
-	if err == nil || len(body) > 0 {
-		e.Message = message(e.Body)
-	}
+	e.Message = message(e.Body)
 	return e
 }
 
@@ -126,12 +126,27 @@ func message(body []byte) string {
 	return strings.ToValidUTF8(strings.TrimSpace(text), "\uFFFD")
 }
 
-// redact removes the key from what a server sent: some repeat the headers of a request that they refuse.
-func (c *Client) redact(s string) string {
-	return strings.ReplaceAll(s, c.conf.apiKey, "[key]")
+// redact removes the key, and what r has in its place, from what a server sent: some repeat the headers of a request that they
+// refuse. It must see all of a text: in a part of it the key could be cut, and would not be found.
+func (c *Client) redact(r *request, s string) string {
+	s = strings.ReplaceAll(s, c.conf.apiKey, "[key]")
+	if token := strings.TrimPrefix(r.auth, "Bearer "); token != "" {
+		s = strings.ReplaceAll(s, token, "[token]")
+	}
+	return s
 }
 
-func requestID(resp *http.Response) string {
-	id := resp.Header.Get("X-Request-Id")
-	return id[:min(len(id), 256)]
+// hide is redact for errors: those of net/http quote answers that it does not understand.
+func (c *Client) hide(r *request, err error) error {
+	text := err.Error()
+	if clean := c.redact(r, text); clean != text {
+		return errors.New(clean)
+	}
+	return err
 }
+
+func (c *Client) requestID(r *request, resp *http.Response) string {
+	return shorten(c.redact(r, resp.Header.Get("X-Request-Id")), 256)
+}
+
+func shorten(s string, n int) string { return s[:min(len(s), n)] }

@@ -18,7 +18,7 @@ func (s *DevboxService) WatchEvictions(ctx context.Context, opts ...RequestOptio
 			stopped = !yield(e, nil)
 			return !stopped
 		}
-		_, err := resumeOnce(ctx, s.client, "/v1/devboxes/evictions/watch", nil, opts, &patience{c: s.client}, each)
+		_, err := resumeOnce(ctx, s.client, "/v1/devboxes/evictions/watch", nil, opts, &patience{c: s.client, what: "watch for evictions"}, each)
 		if err != nil && !stopped {
 			yield(nil, err)
 		}

@@ -7,23 +7,23 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"testing/fstest"
+	"time"
 
 	"github.com/computekit/compute/providers/runloop/runloopapi"
 )
 
 // A blueprint is built from a Dockerfile and a directory, and its log is shown while that goes on.
 func ExampleClient_NewBlueprint() {
+	client, done := newClient()
+	defer done()
 	ctx := context.Background()
-	client, err := runloopapi.New()
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer client.Close()
 
+	app := fstest.MapFS{"main.py": {Data: []byte("print(1)")}} // or os.DirFS("app")
 	blueprint, err := client.NewBlueprint(ctx, &runloopapi.BlueprintCreateParams{
 		Name:       "app",
-		Dockerfile: "FROM python:3.13-slim\nCOPY . /app\nRUN pip install -r /app/requirements.txt",
-	}, runloopapi.WithBuildContext(os.DirFS("app"), ".git", "**/*.pyc"), runloopapi.WithBuildLogs(os.Stdout))
+		Dockerfile: "FROM python:3.13-slim\nCOPY . /app\n",
+	}, runloopapi.WithBuildContext(app, ".git", "**/*.pyc"), runloopapi.WithBuildLogs(os.Stdout))
 
 	var failed *runloopapi.BuildError
 	if errors.As(err, &failed) {
@@ -33,6 +33,33 @@ func ExampleClient_NewBlueprint() {
 		log.Fatal(err)
 	}
 	fmt.Println(blueprint.ID)
+	// Output:
+	// COPY . /app
+	// bpt_1
+}
+
+// Text is stored, and mounted in a devbox.
+func ExampleClient_UploadText() {
+	client, done := newClient()
+	defer done()
+	ctx := context.Background()
+
+	object, err := client.UploadText(ctx, &runloopapi.ObjectCreateParams{
+		Name: "greeting.txt", TTLMS: (24 * time.Hour).Milliseconds(),
+	}, "Hello")
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = client.WithDevbox(ctx, &runloopapi.DevboxCreateParams{
+		Mounts: []runloopapi.Mount{object.Mount("/home/user/greeting.txt")},
+	}, func(_ context.Context, devbox *runloopapi.Devbox) error {
+		fmt.Println(object.ID, "is in", devbox.ID)
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output: obj_1 is in dbx_1
 }
 
 // A file is stored, and mounted in a devbox.
@@ -61,14 +88,11 @@ func ExampleClient_UploadFile() {
 
 // The events of an axon are read until one says that the work is done.
 func ExampleAxon_Subscribe() {
+	client, done := newClient()
+	defer done()
 	ctx := context.Background()
-	client, err := runloopapi.New()
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer client.Close()
 
-	for event, err := range client.Axon("axn_123").Subscribe(ctx, 0) {
+	for event, err := range client.Axon("axn_1").Subscribe(ctx, 0) {
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -77,6 +101,9 @@ func ExampleAxon_Subscribe() {
 			break
 		}
 	}
+	// Output:
+	// 1 note begun
+	// 2 done
 }
 
 // Build shows what Push would send: the weights of the scorers add up to 1.
@@ -126,14 +153,11 @@ func ExampleScenarioBuilder() {
 
 // A run of a scenario: an agent works in the devbox, then the run is scored.
 func ExampleScenario_Run() {
+	client, done := newClient()
+	defer done()
 	ctx := context.Background()
-	client, err := runloopapi.New()
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer client.Close()
 
-	run, err := client.Scenario("scn_123").Run(ctx, &runloopapi.ScenarioRunParams{Name: "first try"})
+	run, err := client.Scenario("scn_1").Run(ctx, &runloopapi.ScenarioRunParams{Name: "first try"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -148,6 +172,9 @@ func ExampleScenario_Run() {
 		log.Fatal(err)
 	}
 	fmt.Println(view.ScoringContractResult.Score)
+	// Output:
+	// let the agent work in dbx_1
+	// 0.75
 }
 
 // A secret reaches the endpoint of a gateway, and never the devbox.

@@ -32,7 +32,22 @@ func newClient() (*runloopapi.Client, func()) {
 			"stdout":"one\ntwo\n","stderr":""}`,
 		"GET /v1/devboxes/dbx_1/executions/e/stream_stdout_updates": "data: {\"output\":\"one\\n\",\"offset\":4}\n\n" +
 			"data: {\"output\":\"two\\n\",\"offset\":8}\n\n",
-		"POST /v1/devboxes/dbx_1/upload_file":          `{}`,
+		"POST /v1/devboxes/dbx_1/upload_file":     `{}`,
+		"POST /v1/blueprints":                     `{"id":"bpt_1","status":"queued"}`,
+		"GET /v1/blueprints/bpt_1":                `{"id":"bpt_1","name":"app","status":"build_complete"}`,
+		"GET /v1/blueprints/bpt_1/logs":           `{"logs":[{"level":"info","message":"COPY . /app"}]}`,
+		"POST /v1/objects":                        `{"id":"obj_1","state":"UPLOADING","upload_url":"SERVER/upload"}`,
+		"PUT /upload":                             "",
+		"POST /v1/objects/obj_1/complete":         `{"id":"obj_1","state":"READ_ONLY"}`,
+		"POST /v1/scenarios/start_run":            `{"id":"scr_1","devbox_id":"dbx_1","state":"running"}`,
+		"POST /v1/devboxes/dbx_1/wait_for_status": `{"id":"dbx_1","status":"running"}`,
+		"GET /v1/scenarios/runs/scr_1": `{"id":"scr_1","devbox_id":"dbx_1","state":"scored",
+			"scoring_contract_result":{"score":0.75,"scoring_function_results":[]}}`,
+		"POST /v1/scenarios/runs/scr_1/score": `{"id":"scr_1","state":"scoring"}`,
+		"POST /v1/scenarios/runs/scr_1/complete": `{"id":"scr_1","state":"completed",
+			"scoring_contract_result":{"score":0.75,"scoring_function_results":[]}}`,
+		"GET /v1/axons/axn_1/subscribe/sse": "data: {\"sequence\":1,\"event_type\":\"note\",\"payload\":\"begun\"}\n\n" +
+			"data: {\"sequence\":2,\"event_type\":\"done\",\"payload\":\"\"}\n\n",
 		"POST /v1/devboxes/dbx_1/download_file":        "bytes",
 		"POST /v1/devboxes/dbx_1/snapshot_disk_async":  `{"id":"snp_1"}`,
 		"GET /v1/devboxes/disk_snapshots/snp_1/status": `{"status":"complete","snapshot":{"id":"snp_1"}}`,
@@ -44,7 +59,7 @@ func newClient() (*runloopapi.Client, func()) {
 			w.WriteHeader(http.StatusNotFound)
 			body = `{"message":"no such devbox"}`
 		}
-		_, _ = io.WriteString(w, body)
+		_, _ = io.WriteString(w, strings.ReplaceAll(body, "SERVER", "http://"+r.Host))
 	}))
 	c, err := runloopapi.New(
 		runloopapi.WithAPIKey("ak_example"), runloopapi.WithBaseURL(server.URL),
@@ -141,6 +156,44 @@ func ExampleDevbox_Start() {
 	// "one\n" up to byte 4
 	// "two\n" up to byte 8
 	// 0
+}
+
+// The directory and the user of one command.
+func ExampleExecParams() {
+	c, done := newClient()
+	defer done()
+
+	r, err := c.Devbox("dbx_1").Exec(context.Background(), "make install", &runloopapi.ExecParams{Dir: "/app", User: "root"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(r.ExitCode())
+	// Output: 3
+}
+
+// A shell keeps its directory and variables from command to command.
+func ExampleDevbox_Shell() {
+	c, done := newClient()
+	defer done()
+	ctx := context.Background()
+
+	shell := c.Devbox("dbx_1").Shell("build")
+	for _, command := range []string{"cd /app", "export CI=1", "make"} {
+		r, err := shell.Exec(ctx, command, nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(command, r.ExitCode())
+	}
+	// Output:
+	// cd /app 3
+	// export CI=1 3
+	// make 3
+}
+
+func ExampleInDir() {
+	fmt.Println(runloopapi.InDir("/app", "make; make install"))
+	// Output: __dir=$PWD; cd -- '/app' && eval 'make; make install'; __code=$?; cd -- "$__dir"; (exit $__code)
 }
 
 func ExampleDevbox_Upload() {

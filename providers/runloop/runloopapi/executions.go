@@ -32,14 +32,14 @@ func (s *DevboxService) Execute(
 		hold = time.Duration(*own.OptimisticTimeout) * time.Second
 	}
 	opts = append([]RequestOption{WithRequestTimeout(hold + holdSlack)}, opts...)
-	return postQuery[ExecutionView](ctx, s.client, p("/v1/devboxes/%s/execute", id), outputQuery(lastLines), &own, opts)
+	return madeQuery[ExecutionView](ctx, s.client, p("/v1/devboxes/%s/execute", id), outputQuery(lastLines), &own, opts)
 }
 
 // ExecuteAsync starts a command and returns without waiting for its end.
 func (s *DevboxService) ExecuteAsync(
 	ctx context.Context, id string, params *ExecuteAsyncParams, opts ...RequestOption,
 ) (*ExecutionView, error) {
-	return post[ExecutionView](ctx, s.client, p("/v1/devboxes/%s/execute_async", id), params, opts)
+	return made[ExecutionView](ctx, s.client, p("/v1/devboxes/%s/execute_async", id), params, opts)
 }
 
 // ExecuteSync runs a command and returns when it has ended.
@@ -87,7 +87,7 @@ func (s *ExecutionService) WaitForStatus(
 // are put up with, as often in a row as the client retries.
 func (s *ExecutionService) Await(ctx context.Context, devboxID, id string, lastLines int) (*ExecutionView, error) {
 	params := &ExecutionWaitParams{Statuses: []ExecutionStatus{ExecutionCompleted}}
-	patience := patience{c: s.client}
+	patience := patience{c: s.client, what: "wait for execution " + id}
 	for {
 		start := time.Now()
 		view, err := s.WaitForStatus(ctx, devboxID, id, params, lastLines)

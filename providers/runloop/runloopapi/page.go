@@ -44,6 +44,7 @@ func list[T any](
 		if query == nil {
 			query = url.Values{}
 		}
+		seen := map[string]bool{query.Get("starting_after"): true}
 		for {
 			items, more, err := listPage[T](ctx, c, path, query, key, opts)
 			if err != nil {
@@ -59,10 +60,11 @@ func list[T any](
 				return
 			}
 			cursor := id(&items[len(items)-1])
-			if cursor == "" || cursor == query.Get("starting_after") {
-				yield(nil, fmt.Errorf("runloop: GET %s: the list does not end: page after %q repeats", path, cursor))
+			if cursor == "" || seen[cursor] {
+				yield(nil, fmt.Errorf("runloop: GET %s: %w: the list does not end: page after %q repeats", path, ErrAnswer, cursor))
 				return
 			}
+			seen[cursor] = true
 			query.Set("starting_after", cursor)
 		}
 	}
@@ -93,7 +95,8 @@ func decodePage[T any](body []byte, key string) (items []T, more bool, err error
 		}
 		switch name {
 		case key:
-			found, err = true, d.Decode(&items)
+			found = true
+			items, err = decodeItems[T](d)
 		case "has_more":
 			err = d.Decode(&more)
 		default:
@@ -107,4 +110,28 @@ func decodePage[T any](body []byte, key string) (items []T, more bool, err error
 		return nil, false, fmt.Errorf("the page has no %q", key)
 	}
 	return items, more, nil
+}
+
+// maxPage is more than the service ever sends at once. Items that are empty in an answer are not so in memory.
+const maxPage = 50_000
+
+func decodeItems[T any](d *json.Decoder) (items []T, err error) {
+	t, err := d.Token()
+	switch {
+	case err != nil, t == nil: // null is none
+		return nil, err
+	case t != json.Delim('['):
+		return nil, errors.New("the items of the page are no array")
+	}
+	for d.More() {
+		if len(items) == maxPage {
+			return nil, fmt.Errorf("the page has more than %d items", maxPage)
+		}
+		items = append(items, *new(T))
+		if err := d.Decode(&items[len(items)-1]); err != nil {
+			return nil, err
+		}
+	}
+	_, err = d.Token()
+	return items, err
 }

@@ -87,7 +87,7 @@ func (s *PTYService) Attach(ctx context.Context, tunnel *PTYTunnelView, view *PT
 	}
 	e := &Error{Method: http.MethodGet, Path: to.Path}
 	if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
-		e.StatusCode, e.RequestID = resp.StatusCode, requestID(resp)
+		e.StatusCode, e.RequestID = resp.StatusCode, s.client.requestID(&request{auth: tunnel.AuthToken}, resp)
 		return nil, e
 	}
 	if e.Err = fmt.Errorf("%w: connect to the terminal", ErrConnection); ctx.Err() != nil {

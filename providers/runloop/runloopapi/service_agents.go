@@ -34,7 +34,7 @@ func agentID(a *AgentView) string { return a.ID }
 func (s *AgentService) Create(
 	ctx context.Context, params *AgentCreateParams, opts ...RequestOption,
 ) (*AgentView, error) {
-	return post[AgentView](ctx, s.client, "/v1/agents", params, opts)
+	return made[AgentView](ctx, s.client, "/v1/agents", params, opts)
 }
 
 // List returns the agents that the account can use. A nil params means all.

@@ -31,7 +31,7 @@ func (o *AxonListParams) query() url.Values {
 
 // Create makes an axon, a stream of events that is kept, with a small SQL store at its side.
 func (s *AxonService) Create(ctx context.Context, params *AxonCreateParams, opts ...RequestOption) (*AxonView, error) {
-	return post[AxonView](ctx, s.client, "/v1/axons", params, opts)
+	return made[AxonView](ctx, s.client, "/v1/axons", params, opts)
 }
 
 // List returns the account's axons. A nil params means all.

@@ -30,7 +30,7 @@ func benchmarkID(v *BenchmarkView) string { return v.ID }
 func (s *BenchmarkService) Create(
 	ctx context.Context, params *BenchmarkCreateParams, opts ...RequestOption,
 ) (*BenchmarkView, error) {
-	return post[BenchmarkView](ctx, s.client, "/v1/benchmarks", params, opts)
+	return made[BenchmarkView](ctx, s.client, "/v1/benchmarks", params, opts)
 }
 
 // List returns the account's benchmarks. A nil params means all.
@@ -91,7 +91,7 @@ func (s *BenchmarkService) Unarchive(ctx context.Context, id string, opts ...Req
 func (s *BenchmarkService) StartRun(
 	ctx context.Context, params *BenchmarkRunParams, opts ...RequestOption,
 ) (*BenchmarkRunView, error) {
-	return post[BenchmarkRunView](ctx, s.client, "/v1/benchmarks/start_run", params, opts)
+	return made[BenchmarkRunView](ctx, s.client, "/v1/benchmarks/start_run", params, opts)
 }
 
 // Runs returns the runs of a benchmark. A nil params means all.
@@ -184,7 +184,7 @@ func (s *BenchmarkRunService) DownloadLogs(
 func (s *BenchmarkJobService) Create(
 	ctx context.Context, params *BenchmarkJobCreateParams, opts ...RequestOption,
 ) (*BenchmarkJobView, error) {
-	return post[BenchmarkJobView](ctx, s.client, "/v1/benchmark_jobs", params, opts)
+	return made[BenchmarkJobView](ctx, s.client, "/v1/benchmark_jobs", params, opts)
 }
 
 // List returns the account's benchmark jobs. A nil params means all.

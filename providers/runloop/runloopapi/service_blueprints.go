@@ -30,7 +30,7 @@ func blueprintID(b *BlueprintView) string { return b.ID }
 func (s *BlueprintService) Create(
 	ctx context.Context, params *BlueprintCreateParams, opts ...RequestOption,
 ) (*BlueprintView, error) {
-	return post[BlueprintView](ctx, s.client, "/v1/blueprints", params, opts)
+	return made[BlueprintView](ctx, s.client, "/v1/blueprints", params, opts)
 }
 
 // Preview returns the Dockerfile that a blueprint would be built from, without a build.

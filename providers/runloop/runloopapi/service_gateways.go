@@ -9,7 +9,7 @@ import (
 func (s *GatewayConfigService) Create(
 	ctx context.Context, params *GatewayConfigCreateParams, opts ...RequestOption,
 ) (*GatewayConfigView, error) {
-	return post[GatewayConfigView](ctx, s.client, "/v1/gateway-configs", params, opts)
+	return made[GatewayConfigView](ctx, s.client, "/v1/gateway-configs", params, opts)
 }
 
 // List returns the account's gateway configurations, and the service's own. A nil params means all.
@@ -43,7 +43,7 @@ func (s *GatewayConfigService) Delete(
 func (s *MCPConfigService) Create(
 	ctx context.Context, params *MCPConfigCreateParams, opts ...RequestOption,
 ) (*MCPConfigView, error) {
-	return post[MCPConfigView](ctx, s.client, "/v1/mcp-configs", params, opts)
+	return made[MCPConfigView](ctx, s.client, "/v1/mcp-configs", params, opts)
 }
 
 // List returns the account's MCP configurations. A nil params means all.

@@ -36,7 +36,7 @@ func objectID(o *ObjectView) string { return o.ID }
 func (s *ObjectService) Create(
 	ctx context.Context, params *ObjectCreateParams, opts ...RequestOption,
 ) (*ObjectView, error) {
-	return post[ObjectView](ctx, s.client, "/v1/objects", params, opts)
+	return made[ObjectView](ctx, s.client, "/v1/objects", params, opts)
 }
 
 // List returns the account's objects. A nil params means all.

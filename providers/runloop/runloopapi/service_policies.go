@@ -29,7 +29,7 @@ func (o *ConfigListParams) query() url.Values {
 func (s *NetworkPolicyService) Create(
 	ctx context.Context, params *NetworkPolicyCreateParams, opts ...RequestOption,
 ) (*NetworkPolicyView, error) {
-	return post[NetworkPolicyView](ctx, s.client, "/v1/network-policies", params, opts)
+	return made[NetworkPolicyView](ctx, s.client, "/v1/network-policies", params, opts)
 }
 
 // List returns the account's network policies. A nil params means all.

@@ -32,7 +32,7 @@ func scenarioID(v *ScenarioView) string { return v.ID }
 func (s *ScenarioService) Create(
 	ctx context.Context, params *ScenarioCreateParams, opts ...RequestOption,
 ) (*ScenarioView, error) {
-	return post[ScenarioView](ctx, s.client, "/v1/scenarios", params, opts)
+	return made[ScenarioView](ctx, s.client, "/v1/scenarios", params, opts)
 }
 
 // List returns the account's scenarios. A nil params means all.
@@ -80,7 +80,7 @@ func (s *ScenarioService) Unarchive(ctx context.Context, id string, opts ...Requ
 func (s *ScenarioService) StartRun(
 	ctx context.Context, params *ScenarioRunParams, opts ...RequestOption,
 ) (*ScenarioRunView, error) {
-	return post[ScenarioRunView](ctx, s.client, "/v1/scenarios/start_run", params, opts)
+	return made[ScenarioRunView](ctx, s.client, "/v1/scenarios/start_run", params, opts)
 }
 
 // ScenarioRunListParams narrow a list of scenario runs.

@@ -23,7 +23,7 @@ func (o *ScorerListParams) query() url.Values {
 
 // Create makes a scorer. It is an ErrBadRequest when there is one of that type.
 func (s *ScorerService) Create(ctx context.Context, params *ScorerParams, opts ...RequestOption) (*ScorerView, error) {
-	return post[ScorerView](ctx, s.client, "/v1/scenarios/scorers", params, opts)
+	return made[ScorerView](ctx, s.client, "/v1/scenarios/scorers", params, opts)
 }
 
 // List returns the account's scorers. A nil params means all.

@@ -14,7 +14,7 @@ const maxListLimit = 5000
 func (s *SecretService) Create(
 	ctx context.Context, params *SecretCreateParams, opts ...RequestOption,
 ) (*SecretView, error) {
-	return post[SecretView](ctx, s.client, "/v1/secrets", params, opts)
+	return made[SecretView](ctx, s.client, "/v1/secrets", params, opts)
 }
 
 // List returns the account's secrets, without their values: at most limit of them, and as many as the service gives at

@@ -2,6 +2,7 @@ package runloopapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,8 @@ func (c *Client) UploadFile(
 
 // UploadDir makes an object of type ContentTgz, an archive of the files of fsys without those that the patterns name. The patterns are
 // those of a .dockerignore file; without patterns it is the file of that name at the root of fsys, if there is one. That file then is not archived
-// itself. Links are archived, not followed. The archive passes through a temporary file, not through memory.
+// itself. Links are archived, not followed. The archive passes through a temporary file, not through memory. Its name is
+// "files.tar.gz" where params has none; params may be nil.
 func (c *Client) UploadDir(
 	ctx context.Context, params *ObjectCreateParams, fsys fs.FS, ignore []string, opts ...RequestOption,
 ) (*StorageObject, error) {
@@ -118,8 +120,11 @@ func (c *Client) UploadDir(
 		return nil, fmt.Errorf("runloop: archive a directory: %w", err)
 	}
 	defer src.close()
-	own := *params
-	own.ContentType = ContentTgz
+	var own ObjectCreateParams
+	if params != nil {
+		own = *params
+	}
+	own.Name, own.ContentType = cmp.Or(own.Name, "files.tar.gz"), ContentTgz
 	return c.UploadObject(ctx, &own, io.NewSectionReader(src.at, 0, src.size), src.size, opts...)
 }
 

@@ -211,7 +211,7 @@ func TestUploadsThatFail(t *testing.T) {
 		s := &storage{}
 		c := newTestClient(t, s)
 		_, err := c.UploadObject(t.Context(), &ObjectCreateParams{Name: "n"}, onlyReader{strings.NewReader("four")}, 5)
-		assert.ErrorIs(t, err, ErrConnection)
+		assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 		assert.Equal(t, ObjectDeleted, s.state)
 	})
 	t.Run("content with an error", func(t *testing.T) {

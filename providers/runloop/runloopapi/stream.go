@@ -40,7 +40,7 @@ func (c *Client) openEvents(
 	}
 	limit := int(min(c.conf.maxBody, math.MaxInt32))
 	return &eventStream{
-		c: c, ctx: ctx, request: r, id: c.redact(requestID(resp)), body: resp.Body,
+		c: c, ctx: ctx, request: r, id: c.requestID(r, resp), body: resp.Body,
 		events: newEventReader(resp.Body, limit),
 	}, nil
 }
@@ -57,7 +57,7 @@ func (s *eventStream) next(v any) error {
 		return s.reported(data)
 	case err == nil:
 		if err := json.Unmarshal(data, v); err != nil {
-			return s.fail(fmt.Errorf("decode an event: %w", err))
+			return s.fail(fmt.Errorf("%w: decode an event: %w", ErrAnswer, s.c.hide(s.request, err)))
 		}
 		return nil
 	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
@@ -79,7 +79,7 @@ func (s *eventStream) fail(err error) *Error {
 
 // reported is the error that an event named "error" reports.
 func (s *eventStream) reported(data []byte) *Error {
-	data = []byte(s.c.redact(string(data[:min(len(data), maxErrorBody)])))
+	data = []byte(shorten(s.c.redact(s.request, string(data)), maxErrorBody))
 	var fields struct {
 		Code int `json:"code"`
 	}
@@ -98,6 +98,7 @@ func (s *eventStream) reported(data []byte) *Error {
 // Failures in a row are bounded by the client's retries. What the server ends because nothing happens is no failure.
 type patience struct {
 	c        *Client
+	what     string // the loop does, for its error
 	failures int
 	idle     int
 }
@@ -109,7 +110,7 @@ func (p *patience) progress() { p.failures, p.idle = 0, 0 }
 // error when the loop is over.
 func (p *patience) next(ctx context.Context, err error, start time.Time) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("runloop: %w", ended(ctx))
+		return p.ended(ctx)
 	}
 	var e *Error
 	if err == nil || errors.As(err, &e) && e.StatusCode == http.StatusRequestTimeout {
@@ -137,8 +138,12 @@ func (p *patience) rest(ctx context.Context, start time.Time) error {
 	case <-t.C:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("runloop: %w", ended(ctx))
+		return p.ended(ctx)
 	}
+}
+
+func (p *patience) ended(ctx context.Context) error {
+	return fmt.Errorf("runloop: %s: %w", p.what, ended(ctx))
 }
 
 // resume reads the events of a stream and gives them to each, on as many connections as it takes. Before each
@@ -148,7 +153,7 @@ func resume[T any](
 	ctx context.Context, c *Client, path string, query func() (url.Values, error), opts []RequestOption,
 	each func(*T) bool, over func(context.Context) (bool, error),
 ) error {
-	patience := patience{c: c}
+	patience := patience{c: c, what: "read " + path}
 	for {
 		start := time.Now()
 		q, err := query()

@@ -95,16 +95,19 @@ func (c *Client) signed(ctx context.Context, method, rawURL string, src *source)
 		if errors.As(err, &failed) {
 			err = failed.Err // its text would show the URL
 		}
+		own, failedItself := errors.AsType[*contentError](err)
 		switch {
 		case ctx.Err() != nil:
 			return fail(ended(ctx))
+		case failedItself:
+			return fail(own)
 		case errors.Is(context.Cause(try), ErrTimeout):
 			return fail(errHeaders)
 		}
-		return fail(fmt.Errorf("%w: %w", ErrConnection, err))
+		return fail(fmt.Errorf("%w: %w", ErrConnection, c.hide(r, err)))
 	}
 	timer.Stop()
-	resp.Body = &body{ReadCloser: resp.Body, ctx: try, cancel: cancel, timer: timer}
+	resp.Body = &body{ReadCloser: resp.Body, c: c, r: r, ctx: try, cancel: cancel, timer: timer}
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
 		return resp, nil
 	}
@@ -140,9 +143,11 @@ func (c *Client) signedRequest(
 		req.Body = http.NoBody
 		return req, nil
 	}
-	req.Body = io.NopCloser(&movingReader{src.open(), moved})
+	req.Body = io.NopCloser(&movingReader{src.open(), src.size, moved})
 	if src.replayable() {
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(&movingReader{src.open(), moved}), nil }
+		req.GetBody = func() (io.ReadCloser, error) {
+			return io.NopCloser(&movingReader{src.open(), src.size, moved}), nil
+		}
 	}
 	return req, nil
 }
@@ -150,13 +155,15 @@ func (c *Client) signedRequest(
 // movingReader tells when content moves.
 type movingReader struct {
 	r     io.Reader
+	left  int64 // bytes to come
 	moved func()
 }
 
 func (m *movingReader) Read(p []byte) (int, error) {
 	n, err := m.r.Read(p)
 	m.moved()
-	return n, err
+	m.left = max(m.left-int64(n), 0)
+	return n, contentEnd(err, m.left)
 }
 
 // source is content of a known size.

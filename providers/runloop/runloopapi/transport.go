@@ -91,7 +91,7 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 	resp, err := c.conf.client.Do(req)
 	stopped := watch.stop()
 	if err == nil && stopped {
-		resp.Body = &body{ReadCloser: resp.Body, ctx: ctx2, cancel: cancel, timer: watch.timer}
+		resp.Body = &body{ReadCloser: resp.Body, c: c, r: r, ctx: ctx2, cancel: cancel, timer: watch.timer}
 		return resp, nil
 	}
 	if err == nil { // the timer was faster by a hair
@@ -104,13 +104,16 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 	if errors.As(err, &failed) {
 		err = failed.Err // its text would repeat the address
 	}
+	own, failedItself := errors.AsType[*contentError](err)
 	switch {
 	case ctx.Err() != nil:
 		return nil, ended(ctx)
+	case failedItself:
+		return nil, own
 	case errors.Is(late, ErrTimeout):
 		return nil, errHeaders
 	default:
-		return nil, fmt.Errorf("%w: %w", ErrConnection, err)
+		return nil, fmt.Errorf("%w: %w", ErrConnection, c.hide(r, err))
 	}
 }
 
@@ -206,7 +209,7 @@ func (c *Client) log(ctx context.Context, r *request, resp *http.Response, failu
 		slog.String("method", r.method), slog.String("path", r.path), slog.Duration("duration", time.Since(start)),
 	}
 	if resp != nil {
-		attrs = append(attrs, slog.Int("status", resp.StatusCode), slog.String("request_id", c.redact(requestID(resp))))
+		attrs = append(attrs, slog.Int("status", resp.StatusCode), slog.String("request_id", c.requestID(r, resp)))
 	} else if failure != nil {
 		attrs = append(attrs, slog.Any("error", failure.Err))
 	}
@@ -218,6 +221,8 @@ var errStalled = fmt.Errorf("%w: the answer stopped in the middle", ErrTimeout)
 // body is the body of an answer. Closing it frees the context of its try.
 type body struct {
 	io.ReadCloser
+	c      *Client
+	r      *request
 	ctx    context.Context // the try's
 	cancel context.CancelCauseFunc
 	timer  *time.Timer   // cancels, fired or stopped
@@ -230,10 +235,13 @@ func (b *body) Read(p []byte) (int, error) {
 		defer b.timer.Stop()
 	}
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF && errors.Is(context.Cause(b.ctx), ErrTimeout) {
-		err = errStalled
+	if err == nil || err == io.EOF {
+		return n, err
 	}
-	return n, err
+	if errors.Is(context.Cause(b.ctx), ErrTimeout) {
+		return n, errStalled
+	}
+	return n, b.c.hide(b.r, err)
 }
 
 // Close also ends a Read that runs.

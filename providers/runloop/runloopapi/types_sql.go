@@ -52,6 +52,9 @@ func (r *SQLResult) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &wire); err != nil {
 		return err
 	}
+	if len(wire.Columns)*len(wire.Rows) > len(data) { // an object has all columns, however short it is
+		return fmt.Errorf("%d rows of %d columns do not fit into %d bytes", len(wire.Rows), len(wire.Columns), len(data))
+	}
 	rows := make([]SQLRow, len(wire.Rows))
 	for i, raw := range wire.Rows {
 		row, err := decodeSQLRow(raw, wire.Columns)

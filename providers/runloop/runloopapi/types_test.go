@@ -2,6 +2,7 @@ package runloopapi
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,6 +101,13 @@ func TestMillis(t *testing.T) {
 	assert.Equal(t, time.UTC, MillisOf(at).Time().Location())
 	assert.Zero(t, MillisOf(time.Time{}))
 	assert.True(t, Millis(0).Time().IsZero())
+}
+
+// Some hundred kilobytes that would be many gigabytes in memory.
+func TestSQLRowsAreBounded(t *testing.T) {
+	many := strings.Repeat("{},", 60_000) + "{}"
+	err := json.Unmarshal([]byte(`{"columns":[`+many+`],"rows":[`+many+`]}`), new(SQLResult))
+	require.Error(t, err)
 }
 
 func TestSQLRows(t *testing.T) {

@@ -90,7 +90,7 @@ func (u *upload) open() (io.ReadCloser, error) {
 		}
 	}
 	body := &uploadBody{upload: u}
-	var content io.Reader = contentReader{body}
+	var content io.Reader = &contentReader{body, u.size}
 	if u.size >= 0 {
 		content = io.LimitReader(content, u.size) // it may grow meanwhile
 	}
@@ -117,10 +117,30 @@ type uploadBody struct {
 // Close ends the body.
 func (b *uploadBody) Close() error { return nil }
 
-// contentReader is the content within a body, for as long as that is the current one.
-type contentReader struct{ body *uploadBody }
+// contentError is what the content of an upload failed with. It says nothing of the connection, and another try is no remedy.
+type contentError struct{ err error }
 
-func (c contentReader) Read(p []byte) (int, error) {
+func (e *contentError) Error() string { return "read the content: " + e.err.Error() }
+func (e *contentError) Unwrap() error { return e.err }
+
+// contentEnd is the error of a Read of content of which there are left bytes to come, -1 if that is not known.
+func contentEnd(err error, left int64) error {
+	switch {
+	case err == nil, err == io.EOF && left <= 0: //nolint:errorlint // readers return it as it is
+		return err
+	case err == io.EOF: //nolint:errorlint // as above
+		err = fmt.Errorf("%w: %d bytes are missing", io.ErrUnexpectedEOF, left)
+	}
+	return &contentError{err}
+}
+
+// contentReader is the content within a body, for as long as that is the current one.
+type contentReader struct {
+	body *uploadBody
+	left int64 // bytes to come, -1 if that is not known
+}
+
+func (c *contentReader) Read(p []byte) (int, error) {
 	u := c.body.upload
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -128,5 +148,9 @@ func (c contentReader) Read(p []byte) (int, error) {
 		return 0, errors.New("the request is over")
 	}
 	u.read.Store(true)
-	return u.content.Read(p)
+	n, err := u.content.Read(p)
+	if c.left >= 0 {
+		c.left = max(c.left-int64(n), 0)
+	}
+	return n, contentEnd(err, c.left)
 }
