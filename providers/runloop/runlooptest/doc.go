@@ -16,7 +16,8 @@
 // vendor's OpenAPI document, clients and tests say. Where they are silent: a
 // malformed identifier is answered with 400 and one that is not known with 404;
 // lists begin with the newest; an idempotency key (X-Request-Id) is remembered
-// for a minute; what is final and has the status 409 says X-Should-Retry: false.
+// for a minute, and refused with 422 if it comes back with another body in JSON;
+// what is final and has the status 409 says X-Should-Retry: false.
 //
 // Output is kept and streamed by the byte, and offsets count bytes. JSON cannot
 // hold what is not UTF-8: there it is U+FFFD, one for each byte. Files that are

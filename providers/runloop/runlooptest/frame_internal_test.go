@@ -203,6 +203,11 @@ func TestIdempotencyKeys(t *testing.T) {
 	_, d := s.do(t, "POST", "/v1/things", "{}", "X-Request-Id", "three")
 	assert.Equal(t, 3, s.count(things))
 	assert.Contains(t, d, things.entries[2].id)
+
+	status, e := s.do(t, "POST", "/v1/things", `{"name":"other"}`, "X-Request-Id", "one")
+	assert.Equal(t, 422, status)
+	assert.Contains(t, e, "another body")
+	assert.Equal(t, 3, s.count(things))
 }
 
 func TestAnswersThatAskForAnotherTryAreNotReplayed(t *testing.T) {
