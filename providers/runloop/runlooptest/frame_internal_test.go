@@ -99,6 +99,14 @@ func TestNewWantsABackend(t *testing.T) {
 	assert.ErrorContains(t, err, "WithBackend")
 }
 
+func TestSchemeInAnyCase(t *testing.T) {
+	s, _ := newFrame(t)
+	for _, scheme := range []string{"bearer ", "BEARER "} {
+		status, _ := s.do(t, "GET", "/v1/things", "", "Authorization", scheme+s.APIKey())
+		assert.Equal(t, 200, status, scheme)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	s, _ := newFrame(t)
 	tests := []struct {
