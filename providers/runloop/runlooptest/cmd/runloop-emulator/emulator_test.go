@@ -108,10 +108,18 @@ func (e *emulator) build(params object, status string) (id string) {
 	return b.ID
 }
 
-// A devbox reaches gateways at the emulator without a flag that says where.
-func TestGatewayFromInside(t *testing.T) {
-	e := start(t)
+func TestLocal(t *testing.T) {
+	e := start(t, "-image", "ubuntu:22.04")
+	e.post("/v1/secrets", object{"name": "REAL", "value": "hidden-4711"}, &object{})
 	e.post("/v1/secrets", object{"name": "KEY", "value": "ak_mine"}, &object{})
+	t.Run("gateway", e.testGateway)
+	t.Run("images", e.testImages)
+	t.Run("secrets", e.testBuildSecrets)
+}
+
+// A devbox reaches gateways at the emulator without a flag that says where.
+func (e emulator) testGateway(t *testing.T) {
+	e.t = t
 	var config struct{ ID string }
 	e.post("/v1/gateway-configs", object{"name": "self", "endpoint": e.url, "auth_mechanism": object{"type": "bearer"}}, &config)
 	gateways := object{"SELF": object{"gateway": config.ID, "secret": "KEY"}}
@@ -125,9 +133,9 @@ func TestGatewayFromInside(t *testing.T) {
 }
 
 // Dockerfiles start from Runloop's own images, and from those that were named.
-func TestImages(t *testing.T) {
-	e := start(t, "-image", "ubuntu:22.04")
-	for _, image := range []string{"ubuntu:22.04", "runloop:runloop/starter-x86_64", "host"} {
+func (e emulator) testImages(t *testing.T) {
+	e.t = t
+	for _, image := range []string{"ubuntu:22.04", "runloop:runloop/starter-x86_64"} {
 		id := e.build(object{"name": "b", "dockerfile": "FROM " + image + "\nRUN echo built > /built\n"}, "build_complete")
 		assert.Equal(t, "built\n", e.run(object{"blueprint_id": id}, "cat /built"))
 	}
@@ -135,9 +143,8 @@ func TestImages(t *testing.T) {
 }
 
 // Secrets are there while a blueprint is built, and not in what is built.
-func TestBuildSecrets(t *testing.T) {
-	e := start(t)
-	e.post("/v1/secrets", object{"name": "REAL", "value": "hidden-4711"}, &object{})
+func (e emulator) testBuildSecrets(t *testing.T) {
+	e.t = t
 	base := e.build(object{"name": "b", "secrets": object{"TOKEN": "REAL"}, "dockerfile": `FROM host
 ARG UNUSED
 ARG TOKEN
