@@ -86,6 +86,9 @@ func run(ctx context.Context, cfg config) (err error) {
 		runlooptest.WithBackend(backend), runlooptest.WithBaseURL(url),
 		runlooptest.WithInsideURL("http://"+inside.Addr().String()),
 		runlooptest.WithNetwork(&compute.NetworkPolicy{Allow: []string{inside.Addr().String()}}),
+		runlooptest.WithBuild(func(b runlooptest.Build) compute.ProviderOptions {
+			return local.BuildOptions{Secrets: b.Secrets, Network: b.Network}
+		}),
 		runlooptest.WithLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))),
 	)
 	if err != nil {

@@ -75,6 +75,25 @@ test('setup commands, files, and a blueprint on a blueprint', async (t) => {
   assert.equal(await (await byName.cmd.exec('cat /opt/base.txt')).stdout(), 'base\nmounted\n');
 });
 
+test('secrets of a build are there for its commands, and not in what is built', async (t) => {
+  const client = sdk();
+  const secret = await client.secret.create({ name: unique('secret').replaceAll('.', '-'), value: 'hidden-4711' });
+  undo(t, () => secret.delete());
+  const blueprint = await client.blueprint.create({
+    name: unique('secrets'), secrets: { TOKEN: secret.name },
+    dockerfile: [
+      'FROM host', 'ARG TOKEN', 'RUN test "$TOKEN" = hidden-4711',
+      'RUN --mount=type=secret,id=TOKEN test "$(cat /run/secrets/TOKEN)" = hidden-4711 && touch /opt/seen', '',
+    ].join('\n'),
+  });
+  undo(t, () => blueprint.delete());
+  assert.deepEqual((await blueprint.getInfo()).parameters.secrets, { TOKEN: secret.name });
+  const box = await blueprint.createDevbox({ name: unique('box') });
+  undo(t, () => box.shutdown());
+  assert.equal(await (await box.cmd.exec('ls /opt/seen; echo "[$TOKEN]"; cat /run/secrets/TOKEN 2>/dev/null')).stdout(), '/opt/seen\n[]\n');
+  await assert.rejects(client.api.blueprints.create({ name: unique('none'), dockerfile: 'FROM host\n', secrets: { TOKEN: 'there-is-none' } }), { status: 400 });
+});
+
 test('a build that fails', async (t) => {
   const client = sdk();
   const name = unique('broken');

@@ -71,6 +71,15 @@ for (const http2 of [true, false]) {
     assert.deepEqual(all, [view.id]);
   });
 
+  test(`an idempotency key is not good for another request, ${over}`, async (t) => {
+    const key = unique('key');
+    const object = (name) => client().objects.create({ name, content_type: 'text' }, { idempotencyKey: key });
+    const { id } = await object('first');
+    undo(t, () => client().objects.delete(id));
+    assert.equal((await object('first')).id, id);
+    await assert.rejects(object('second'), { status: 422 });
+  });
+
   test(`a body that is cut is an error, ${over}`, async () => {
     const since = await mark('axons.list');
     await emulator.inject({ match: 'axons.list', cut_at: 5 });

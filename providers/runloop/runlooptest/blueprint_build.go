@@ -2,6 +2,7 @@ package runlooptest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -22,6 +23,7 @@ const maxBuildLog = 10000 // records
 // buildPlan is what a blueprint is built from, with all that its base says.
 type buildPlan struct {
 	params runloopapi.BlueprintCreateParams
+	extra  Build
 	baseID string
 }
 
@@ -36,10 +38,6 @@ func (e *Emulator) planBuild(in *runloopapi.BlueprintCreateParams) (*buildPlan, 
 		return nil, fail(http.StatusBadRequest, "a blueprint has a dockerfile or a base blueprint, not both")
 	case len(in.Services) > 0:
 		return nil, unsupported("services beside a devbox")
-	case len(in.Secrets) > 0:
-		return nil, unsupported("secrets of a build: backends have no way to keep them out of what is built")
-	case in.NetworkPolicyID != "":
-		return nil, unsupported("the network policy of a build: builds have the network that the backend gives them")
 	case in.BuildContext != nil && in.BuildContext.Object == nil:
 		return nil, fail(http.StatusBadRequest, "build_context: unknown type %q", in.BuildContext.Type())
 	}
@@ -55,6 +53,9 @@ func (e *Emulator) planBuild(in *runloopapi.BlueprintCreateParams) (*buildPlan, 
 		if err := plan.inherit(&base.plan.params); err != nil {
 			return nil, err
 		}
+	}
+	if err := e.settleExtra(plan); err != nil {
+		return nil, err
 	}
 	if l := plan.params.LaunchParameters; l != nil {
 		if err := checkLaunch(l); err != nil {
@@ -82,6 +83,8 @@ func (p *buildPlan) inherit(base *runloopapi.BlueprintCreateParams) error {
 	in.CodeMounts = slices.Concat(base.CodeMounts, in.CodeMounts)
 	in.BuildArgs = merged(base.BuildArgs, in.BuildArgs)
 	in.FileMounts = merged(base.FileMounts, in.FileMounts)
+	in.Secrets = merged(base.Secrets, in.Secrets)
+	in.NetworkPolicyID = cmp.Or(in.NetworkPolicyID, base.NetworkPolicyID)
 	if base.LaunchParameters != nil {
 		l := inherit(base.LaunchParameters, in.LaunchParameters)
 		in.LaunchParameters = &l
@@ -165,6 +168,7 @@ func (e *Emulator) templateOptions(p *buildPlan) *compute.CreateTemplateOptions 
 	for _, m := range in.CodeMounts {
 		opts.Code = append(opts.Code, e.codeMount(e.opts.home, m))
 	}
+	e.addExtra(p, opts)
 	return opts
 }
 

@@ -2,6 +2,7 @@ package runlooptest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"io"
@@ -28,6 +29,7 @@ type call struct {
 	w     http.ResponseWriter
 	r     *http.Request
 	query url.Values
+	body  []byte // the digest of what was decoded; nil as long as nothing was
 }
 
 // id returns the identifier of that name in the path; the error is a 400 if it
@@ -40,12 +42,9 @@ func (c *call) id(name, prefix string) (string, error) {
 // decode reads the request's body, at most limit bytes of JSON, into in. No body
 // leaves in as it is, and so does null; unknown fields are ignored.
 func (c *call) decode(in any, limit int64) error {
-	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limit))
+	data, err := c.readBody(limit)
 	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return err
-		}
-		return fail(http.StatusBadRequest, "the body cannot be read: %v", err)
+		return err
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil
@@ -61,6 +60,20 @@ func (c *call) decode(in any, limit int64) error {
 		return fail(http.StatusBadRequest, "the body is not the JSON that was expected: %v", err)
 	}
 	return nil
+}
+
+// readBody reads the request's body, at most limit bytes, and takes its digest.
+func (c *call) readBody(limit int64) ([]byte, error) {
+	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limit))
+	if err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return nil, err
+		}
+		return nil, fail(http.StatusBadRequest, "the body cannot be read: %v", err)
+	}
+	sum := sha256.Sum256(data)
+	c.body = sum[:]
+	return data, nil
 }
 
 // writeJSON answers with v. Text that is not UTF-8 comes out with U+FFFD in

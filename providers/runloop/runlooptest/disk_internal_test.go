@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers/runloop/runloopapi"
 )
 
@@ -292,6 +293,19 @@ func TestBlueprintsThatAreRefused(t *testing.T) {
 				assert.Contains(t, refused(t, s, tt.status, "POST", path, tt.params), tt.message)
 			}
 		})
+	}
+}
+
+func TestSecretsOfABuildThatAreRefused(t *testing.T) {
+	s, _ := newFrame(t, WithBuild(func(Build) compute.ProviderOptions { return nil }))
+	post[runloopapi.SecretView](t, s, "/secrets", `{"name":"b","value":"v"}`)
+	for params, want := range map[string]int{
+		`"dockerfile":"FROM x","secrets":{"A":"c"}`:                                  400,
+		`"dockerfile":"FROM x","network_policy_id":"npol_1"`:                         400,
+		`"secrets":{"A":"b"}`:                                                        501,
+		`"dockerfile":"FROM x","system_setup_commands":["true"],"secrets":{"A":"b"}`: 501,
+	} {
+		assert.NotEmpty(t, refused(t, s, want, "POST", "/blueprints", `{"name":"a",`+params+`}`), params)
 	}
 }
 

@@ -16,7 +16,8 @@
 // vendor's OpenAPI document, clients and tests say. Where they are silent: a
 // malformed identifier is answered with 400 and one that is not known with 404;
 // lists begin with the newest; an idempotency key (X-Request-Id) is remembered
-// for a minute; what is final and has the status 409 says X-Should-Retry: false.
+// for a minute, and refused with 422 if it comes back with another body in JSON;
+// what is final and has the status 409 says X-Should-Retry: false.
 //
 // Output is kept and streamed by the byte, and offsets count bytes. JSON cannot
 // hold what is not UTF-8: there it is U+FFFD, one for each byte. Files that are
@@ -58,10 +59,10 @@
 // is the validation of scorers alone.
 //
 // These are answered with status 501 and a message: services beside a devbox,
-// secrets and network policies of a build, connections to repositories, policies
-// for UDP alone or for ranges of more than 256 ports, SQL without a driver (see
-// [WithSQL]), and what the backend cannot do, such as suspending. A devbox,
-// snapshot or blueprint fails where the backend says so only later; so does a
+// secrets and network policies of a build without [WithBuild], secrets for
+// system_setup_commands, connections to repositories, policies for UDP alone or
+// for ranges of more than 256 ports, SQL without a driver (see [WithSQL]), and what
+// the backend cannot do, such as suspending. A devbox, snapshot or blueprint fails where the backend says so only later; so does a
 // devbox with a broker mount, or with an agent from npm or pip, for which it would
 // need a package registry. Scoring functions end with the state error for the same
 // reason, and where the devbox has no python3 or ast-grep.

@@ -99,6 +99,14 @@ func TestNewWantsABackend(t *testing.T) {
 	assert.ErrorContains(t, err, "WithBackend")
 }
 
+func TestSchemeInAnyCase(t *testing.T) {
+	s, _ := newFrame(t)
+	for _, scheme := range []string{"bearer ", "BEARER "} {
+		status, _ := s.do(t, "GET", "/v1/things", "", "Authorization", scheme+s.APIKey())
+		assert.Equal(t, 200, status, scheme)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	s, _ := newFrame(t)
 	tests := []struct {
@@ -203,6 +211,11 @@ func TestIdempotencyKeys(t *testing.T) {
 	_, d := s.do(t, "POST", "/v1/things", "{}", "X-Request-Id", "three")
 	assert.Equal(t, 3, s.count(things))
 	assert.Contains(t, d, things.entries[2].id)
+
+	status, e := s.do(t, "POST", "/v1/things", `{"name":"other"}`, "X-Request-Id", "one")
+	assert.Equal(t, 422, status)
+	assert.Contains(t, e, "another body")
+	assert.Equal(t, 3, s.count(things))
 }
 
 func TestAnswersThatAskForAnotherTryAreNotReplayed(t *testing.T) {

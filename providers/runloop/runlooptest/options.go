@@ -18,6 +18,7 @@ type options struct {
 	home     string
 	codeHost string
 	network  *compute.NetworkPolicy
+	build    func(Build) compute.ProviderOptions
 	latency  time.Duration
 	tls      bool
 
@@ -41,7 +42,7 @@ func WithBaseURL(u string) Option { return func(o *options) { o.baseURL = u } }
 func WithHome(dir string) Option { return func(o *options) { o.home = dir } }
 
 // WithNetwork sets the network policy of devboxes that do not name one; the
-// default is the backend's.
+// default is the backend's. With [WithBuild] it is that of builds, too.
 func WithNetwork(p *compute.NetworkPolicy) Option { return func(o *options) { o.network = p } }
 
 // WithCodeHost sets where code mounts are cloned from: the URL to which

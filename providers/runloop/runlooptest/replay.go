@@ -16,7 +16,8 @@ const (
 
 // replays keeps the answers to requests with an idempotency key
 // (X-Request-Id), so that a repetition is answered as the first was and not
-// done again. Answers that ask to try again (408, 409, 429, 5xx) are not kept.
+// done again. A key that comes back with another body is refused: whoever uses it
+// twice would get the answer to something else. Answers that ask to try again (408, 409, 429, 5xx) are not kept.
 type replays struct {
 	mu   sync.Mutex
 	byID map[string]*replay
@@ -29,6 +30,7 @@ type replay struct {
 	status  int
 	header  http.Header
 	body    []byte
+	request []byte // the digest of the request's body; nil if it was not JSON
 }
 
 // serve answers c's request if it has an idempotency key, by doing it or from
@@ -51,12 +53,27 @@ func (p *replays) serve(c *call, do func(*call) error) bool {
 			return true
 		}
 		if r.kept {
-			maps.Copy(c.w.Header(), r.header)
-			c.w.WriteHeader(r.status)
-			_, _ = c.w.Write(r.body) // the client has gone
+			r.answer(c)
 			return true
 		}
 	}
+}
+
+// answer answers a repetition.
+func (r *replay) answer(c *call) {
+	if r.request != nil { // the bodies of forms differ from try to try, by their boundaries
+		if _, err := c.readBody(maxTextBody); err != nil {
+			c.writeError(err)
+			return
+		}
+		if !bytes.Equal(c.body, r.request) {
+			c.writeError(fail(http.StatusUnprocessableEntity, "there was another request with this X-Request-Id, which had another body"))
+			return
+		}
+	}
+	maps.Copy(c.w.Header(), r.header)
+	c.w.WriteHeader(r.status)
+	_, _ = c.w.Write(r.body) // the client has gone
 }
 
 // find returns the request of that key, and whether it is this one.
@@ -87,7 +104,7 @@ func (p *replays) first(key string, r *replay, c *call, do func(*call) error) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if r.kept = w.keep(); r.kept {
-			r.status, r.header, r.body = w.status, w.Header().Clone(), w.body.Bytes()
+			r.status, r.header, r.body, r.request = w.status, w.Header().Clone(), w.body.Bytes(), c.body
 			r.expires = time.Now().Add(replayFor)
 		} else {
 			delete(p.byID, key)

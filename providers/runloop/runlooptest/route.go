@@ -184,8 +184,8 @@ func (e *Emulator) authorize(rt *route, r *http.Request) error {
 	if rt.open {
 		return nil
 	}
-	key, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
+	scheme, key, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return fail(http.StatusUnauthorized, "no API key: the header Authorization must be \"Bearer <key>\"")
 	}
 	if subtle.ConstantTimeCompare([]byte(key), []byte(e.opts.apiKey)) == 1 {

@@ -16,7 +16,17 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// beTheCommand is the variable that makes the test's program the command.
+const beTheCommand = "RUNLOOP_EMULATOR_TEST_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(beTheCommand) != "" {
+		os.Args = os.Args[:1]
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestServe(t *testing.T) {
 	t.Setenv("RUNLOOP_API_KEY", "ak_mine")
