@@ -111,7 +111,7 @@ func (h *handler) admit(w http.ResponseWriter, r *http.Request, x *exchange) (se
 	if err := h.authorize(r, x); err != nil {
 		return nil, err
 	}
-	return serve, h.opts.Allow.permits(x.req)
+	return serve, h.opts.Allow.permits(x.req, x.behind != nil || r.Method == http.MethodPut)
 }
 
 // checkOrigin holds for GET as well, which may open connections.
