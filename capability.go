@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"reflect"
+	"slices"
 )
 
 // As finds the first layer of v, a [Compute], [Sandbox], [Filesystem] or
@@ -73,6 +74,23 @@ func Abilities(v any) []string {
 		}
 	}
 	return names
+}
+
+// ProviderNames returns the names that [ProviderOptions] may have to be for c, or
+// for what is behind it. Of a Compute that has several others behind it, or that
+// is elsewhere, a method ProviderNames says so; of every other it is the name.
+func ProviderNames(c Compute) []string {
+	var names []string
+	for v := any(c); v != nil; v = unwrap(v) {
+		switch v := v.(type) {
+		case interface{ ProviderNames() []string }:
+			names = append(names, v.ProviderNames()...)
+		case Compute:
+			names = append(names, v.Name())
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // invoke calls f on the first layer of v that is a T, inside the interceptors

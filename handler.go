@@ -78,6 +78,9 @@ func (x *exchange) perform(ctx context.Context, act action) error {
 	if err := x.checkMetadata(); err != nil {
 		return err
 	}
+	if x.req.Offsets.Stdout < 0 || x.req.Offsets.Stderr < 0 {
+		return badRequest("offsets must not be negative")
+	}
 	if err := x.autoCreate(ctx, act); err != nil {
 		return err
 	}

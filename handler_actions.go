@@ -14,6 +14,8 @@ const (
 	actionCode   = "compute.sandbox.runCode"
 	actionStart  = "compute.sandbox.process.start"
 
+	actionTemplate = "compute.template.create"
+
 	actionOpenAPI = "compute.openapi"
 )
 
@@ -107,7 +109,7 @@ var actions = map[string]action{
 	"compute.sandbox.network.set":  on(setNetwork),
 	"compute.sandbox.ssh":          on(openSSH),
 
-	"compute.template.create": act(createTemplate, needName),
+	actionTemplate:            act(createTemplate, needName),
 	"compute.template.get":    act(getTemplate, needID),
 	"compute.template.list":   act(listTemplates),
 	"compute.template.delete": act(deleteTemplate, needID),

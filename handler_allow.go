@@ -31,16 +31,20 @@ type HandlerAllow struct {
 	Resources Resources
 }
 
-// permits reports what of the request is not allowed. Its action is known.
-func (a *HandlerAllow) permits(r *Request) error {
+// permits reports what of the request is not allowed; body says that it has more
+// than its JSON.
+func (a *HandlerAllow) permits(r *Request, body bool) error {
 	if a.Actions != nil && !slices.ContainsFunc(a.Actions, func(pattern string) bool {
 		prefix, all := strings.CutSuffix(pattern, "*")
 		return pattern == r.Action || all && strings.HasSuffix(prefix, ".") && strings.HasPrefix(r.Action, prefix)
 	}) {
 		return notAllowed("the action is not allowed")
 	}
+	if body && r.Action == actionTemplate && a.Options != nil && !slices.Contains(a.Options, "contextTar") {
+		return notAllowed("options.contextTar is not allowed") // it is the body
+	}
 	switch r.Action {
-	case actionCreate, actionRun, actionCode, "compute.template.create", "compute.sandbox.network.set":
+	case actionCreate, actionRun, actionCode, actionTemplate, "compute.sandbox.network.set":
 		return a.permitsOptions(&r.Options)
 	}
 	return nil
@@ -84,7 +88,7 @@ func (o *RequestOptions) given() (names []string) {
 		{"timeout", o.Timeout != 0}, {"idleTimeoutMs", o.IdleTimeoutMS != 0}, {"resources", o.Resources != Resources{}},
 		{"ports", len(o.Ports) > 0}, {"network", o.Network != nil}, {"mounts", len(o.Mounts) > 0}, {"code", len(o.Code) > 0},
 		{"dockerfile", o.Dockerfile != ""}, {"contextTar", len(o.ContextTar) > 0}, {"buildArgs", len(o.BuildArgs) > 0},
-		{"files", len(o.Files) > 0}, {"setup", len(o.Setup) > 0}, {"launch", len(o.Launch) > 0},
+		{"files", len(o.Files)+len(o.FilesBase64) > 0}, {"setup", len(o.Setup) > 0}, {"launch", len(o.Launch) > 0},
 	} {
 		if option.set {
 			names = append(names, option.name)

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
+	"net/http"
 	"os"
 	"path"
+	"strings"
 )
 
 // buildContext unpacks the request's build context, from its body or from the
@@ -36,15 +39,31 @@ func (x *exchange) buildContext() (files fs.FS, cleanup func(), err error) {
 		return nil, nil, err
 	}
 	cleanup = func() { _ = root.Close(); remove() }
-	if err := unpack(root, archive); err != nil {
+	if err := unpack(root, archive, x.maxContext()); err != nil {
 		cleanup()
 		return nil, nil, err
 	}
 	return root.FS(), cleanup, nil
 }
 
+// maxContext is how many bytes the files of a build context may have together: a
+// sparse file has more than are in the archive.
+func (x *exchange) maxContext() int64 {
+	if x.opts == nil {
+		return math.MaxInt64
+	}
+	return x.opts.MaxUpload
+}
+
+// How long a name in a build context may be, in bytes, and of how many parts:
+// to remove a directory takes an open file for each that it is in.
+const (
+	maxContextName  = 4096
+	maxContextDepth = 100
+)
+
 // unpack is for directories and regular files; os.Root keeps hostile names in.
-func unpack(root *os.Root, archive io.Reader) error {
+func unpack(root *os.Root, archive io.Reader, limit int64) error {
 	for tr := tar.NewReader(archive); ; {
 		hdr, err := tr.Next()
 		switch {
@@ -58,6 +77,12 @@ func unpack(root *os.Root, archive io.Reader) error {
 		name := path.Clean(hdr.Name)
 		if !fs.ValidPath(name) {
 			return badRequest("the build context has a name that leads out of it")
+		}
+		if len(name) > maxContextName || strings.Count(name, "/") >= maxContextDepth {
+			return badRequest("the build context has a name of more than %d bytes or %d parts", maxContextName, maxContextDepth)
+		}
+		if limit -= hdr.Size; limit < 0 {
+			return &requestError{status: http.StatusRequestEntityTooLarge, code: "too_large", msg: "the build context is too large"}
 		}
 		if err := unpackOne(root, name, hdr, tr); err != nil {
 			return err

@@ -111,7 +111,7 @@ func (h *handler) admit(w http.ResponseWriter, r *http.Request, x *exchange) (se
 	if err := h.authorize(r, x); err != nil {
 		return nil, err
 	}
-	return serve, h.opts.Allow.permits(x.req)
+	return serve, h.opts.Allow.permits(x.req, x.behind != nil || r.Method == http.MethodPut)
 }
 
 // checkOrigin holds for GET as well, which may open connections.
@@ -205,9 +205,25 @@ func acceptsEvents(r *http.Request) bool {
 	return false
 }
 
-// writeTimeout bounds how long a client may take to accept an answer or an
-// event.
-const writeTimeout = time.Minute
+// writeTimeout bounds how long a client may take to accept a piece of an answer
+// or an event, and maxPiece how large a piece is.
+const (
+	writeTimeout = time.Minute
+	maxPiece     = 256 << 10
+)
+
+// writeAll gives the client its time for each piece of p: a large answer takes a
+// slow one longer than a small one.
+func writeAll(w io.Writer, rc *http.ResponseController, p []byte) error {
+	for {
+		_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // if it can; the server's own may be over
+		n := min(len(p), maxPiece)
+		if _, err := w.Write(p[:n]); err != nil || n == len(p) {
+			return err
+		}
+		p = p[n:]
+	}
+}
 
 func (h *handler) reply(w http.ResponseWriter, r *http.Request, x *exchange) {
 	resp := x.resp
@@ -222,9 +238,8 @@ func (h *handler) reply(w http.ResponseWriter, r *http.Request, x *exchange) {
 		header.Set("Allow", http.MethodPost) // whatever else the URL's action may do
 	}
 	rc := http.NewResponseController(w)
-	_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // the server's own may be over
 	w.WriteHeader(resp.Status)
-	_, _ = w.Write(body) // the client may have gone; nobody to tell
+	_ = writeAll(w, rc, body) // the client may have gone; nobody to tell
 	_ = rc.Flush()
 	_ = rc.SetWriteDeadline(time.Time{})
 }

@@ -212,6 +212,7 @@ func TestHandlerAllow(t *testing.T) {
 		{`{"action":"compute.templates"}`, "the action is not allowed"},
 		{`{"action":"compute.sandbox.create","options":{"image":"evil"}}`, "options.image is not one of those allowed"},
 		{`{"action":"compute.template.create","options":{"name":"n","dockerfile":"FROM evil"}}`, "options.dockerfile is not allowed"},
+		{`{"action":"compute.template.create","options":{"name":"n","filesBase64":{"/f":"/w=="}}}`, "options.files is not allowed"},
 		{`{"action":"compute.sandbox.create","options":{"network":{"allow":["*"]}}}`, "options.network is not allowed"},
 		{`{"action":"compute.sandbox.create","options":{"mounts":[{"volume":"v","path":"/v"}]}}`, "options.mounts is not allowed"},
 		{`{"action":"compute.sandbox.create","options":{"resources":{"cpus":2.5}}}`, "options.resources is more than is allowed"},
@@ -226,6 +227,14 @@ func TestHandlerAllow(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, w.Code, tt.body)
 		require.Contains(t, w.Body.String(), tt.want)
 	}
+	const template = `{"action":"compute.template.create","options":{"name":"n"}}`
+	w := post(h, template+"\nan archive", "Content-Type", "application/vnd.compute.request-with-body")
+	require.Equal(t, http.StatusForbidden, w.Code, "a build context in the body")
+	r := httptest.NewRequest(http.MethodPut, "/?"+url.Values{"action": {"compute.template.create"}, "request": {template}}.Encode(), strings.NewReader("an archive"))
+	w = httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	require.Equal(t, http.StatusForbidden, w.Code, "a build context in the body")
+	require.Contains(t, w.Body.String(), "options.contextTar is not allowed")
 }
 
 func TestHandlerAudit(t *testing.T) {

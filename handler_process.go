@@ -97,9 +97,6 @@ func processOutput(ctx context.Context, x *exchange, p Process) error {
 	if o, ok := parseOffsets(x.lastEvent); ok {
 		from = o
 	}
-	if from.Stdout < 0 || from.Stderr < 0 {
-		return badRequest("offsets must not be negative")
-	}
 	if x.events != nil {
 		x.events.resume(from)
 		if err := x.attach(ctx, p, x.stdout, x.stderr, from); err != nil {

@@ -23,7 +23,7 @@ var rawActions = map[string]rawAction{
 	"compute.sandbox.terminal.stream":     {http.MethodGet, on(onTerminal(streamTerminal), needTerminalID)},
 	"compute.sandbox.terminal.connect":    {http.MethodGet, on(onTerminal(connectTerminal), needTerminalID)},
 	"compute.sandbox.dial":                {http.MethodGet, on(dialSandbox, needAddress)},
-	"compute.template.create":             {http.MethodPut, act(createTemplate, needName)},
+	actionTemplate:                        {http.MethodPut, act(createTemplate, needName)},
 	actionOpenAPI:                         {http.MethodGet, act(describeProtocol)},
 }
 

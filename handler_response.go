@@ -173,9 +173,10 @@ type ResponseUsage struct {
 	UptimeMS    float64 `json:"uptimeMs"`
 }
 
-// ResponseCapabilities names the optional interfaces that the far end has, as
-// [Abilities] does.
+// ResponseCapabilities names the providers at the far end, and the optional
+// interfaces that it has, as [Abilities] does.
 type ResponseCapabilities struct {
+	Providers  []string `json:"providers"` // as [ProviderNames] says
 	Compute    []string `json:"compute"`
 	Sandbox    []string `json:"sandbox,omitempty"`    // with a sandboxId
 	Filesystem []string `json:"filesystem,omitempty"` // with a sandboxId

@@ -145,7 +145,7 @@ func rollbackSandbox(ctx context.Context, x *exchange, sb Sandbox) error {
 
 // capabilities says what the provider can do, and a sandbox, and a process.
 func capabilities(ctx context.Context, x *exchange) error {
-	caps := &ResponseCapabilities{Compute: append([]string{}, Abilities(x.c)...)}
+	caps := &ResponseCapabilities{Providers: ProviderNames(x.c), Compute: append([]string{}, Abilities(x.c)...)}
 	x.resp.Capabilities = caps
 	if x.req.SandboxID == "" {
 		return nil

@@ -30,7 +30,7 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request, x *exchange) {
 	stdout, stderr := &outputEvents{s: s, name: "stdout", sent: &s.sent.Stdout}, &outputEvents{s: s, name: "stderr", sent: &s.sent.Stderr}
 	x.events, x.lastEvent = s, r.Header.Get("Last-Event-ID")
 	x.stdout, x.stderr = x.limitOutput(stdout), x.limitOutput(stderr)
-	if x.req.Action == "compute.template.create" || x.req.Action == "compute.template.logs" {
+	if x.req.Action == actionTemplate || x.req.Action == "compute.template.logs" {
 		stdout.name = "log"
 	}
 	stop := s.keepAlive(keepAlive)
@@ -128,8 +128,7 @@ func (s *eventStream) sendLocked(frame []byte) error {
 	if !s.begun {
 		s.begin()
 	}
-	_ = s.rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // if it can
-	_, err := s.w.Write(frame)
+	err := writeAll(s.w, s.rc, frame)
 	if err == nil {
 		err = s.rc.Flush()
 	}

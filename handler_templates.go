@@ -92,9 +92,6 @@ func templateLogs(ctx context.Context, x *exchange) error {
 	if o, ok := parseOffsets(x.lastEvent); ok {
 		from = o
 	}
-	if from.Stdout < 0 {
-		return badRequest("offsets must not be negative")
-	}
 	if x.events != nil {
 		x.events.resume(Offsets{Stdout: from.Stdout})
 		return TemplateLog(ctx, x.c, id, skip(x.stdout, from.Stdout))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -21,7 +22,11 @@ func createTerminal(ctx context.Context, x *exchange, sb Sandbox) error {
 	size := TTY{Rows: cmp.Or(o.Rows, x.req.Rows, 24), Cols: cmp.Or(o.Cols, x.req.Cols, 80)}
 	cmd := Shell(fmt.Sprintf("%s%d %d\n%s", terminalMark, size.Cols, size.Rows, cmp.Or(o.Command, defaultShell)))
 	cmd.TTY, cmd.OpenStdin = &size, true
-	cmd.Dir, cmd.Env, cmd.User = x.req.Cwd, o.Env, x.req.User
+	cmd.Dir, cmd.Env, cmd.User = x.req.Cwd, maps.Clone(x.req.Env), x.req.User
+	if cmd.Env == nil {
+		cmd.Env = map[string]string{}
+	}
+	maps.Copy(cmd.Env, o.Env)
 	p, err := Start(ctx, sb, cmd)
 	if err != nil {
 		return err

@@ -49,6 +49,10 @@ func streamTerminal(ctx context.Context, x *exchange, p Process) error {
 	s := &eventStream{w: x.raw.w, rc: x.raw.rc, gone: cancel}
 	s.resume(Offsets{Stdout: from})
 	x.raw.begun = true
+	if x.raw.r.Method == http.MethodHead {
+		s.begin()
+		return nil
+	}
 	if err := s.send(fmt.Appendf(nil, "data: {\"type\":\"connected\",\"terminalId\":%q,\"connectionId\":\"%d-%s\",\"activeConnections\":%d}\n\n",
 		x.req.TerminalID, time.Now().UnixMilli(), rand.Text()[:9], n)); err != nil {
 		return err

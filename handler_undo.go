@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -13,8 +14,9 @@ import (
 // memory of one handler: behind a load balancer, the requests of one client have
 // to come to the same one.
 type undoKeys struct {
-	mu sync.Mutex
-	of map[string]map[string]*creation // of each owner, by key
+	mu    sync.Mutex
+	of    map[string]map[string]*creation // of each owner, by key
+	sweep int                             // look for old ones of everybody once there are as many owners
 }
 
 // creation is what has one key.
@@ -24,8 +26,18 @@ type creation struct {
 	undo  func(context.Context) error // nil if there is nothing
 }
 
-// How many creations of one owner a handler remembers, for how long, and how
-// many bytes a key has at most.
+// over reports whether c has come to its end.
+func (c *creation) over() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// How many creations of one owner a handler remembers, for how long at least if
+// there is room, and how many bytes a key has at most.
 const (
 	maxUndo    = 1 << 12
 	rememberIt = 10 * time.Minute
@@ -42,14 +54,9 @@ func (u *undoKeys) get(owner, key string) (c *creation, fresh bool, err error) {
 	if c := u.of[owner][key]; c != nil {
 		return c, false, nil
 	}
-	if len(u.of[owner]) >= maxUndo {
-		maps.DeleteFunc(u.of[owner], func(_ string, c *creation) bool { return time.Since(c.begun) > rememberIt })
-	}
-	if len(u.of[owner]) >= maxUndo {
+	u.makeRoom(owner)
+	if len(u.of[owner]) >= maxUndo { // all of them under way
 		return nil, false, overLimit(time.Minute, "too many keys")
-	}
-	if u.of == nil {
-		u.of = map[string]map[string]*creation{}
 	}
 	if u.of[owner] == nil {
 		u.of[owner] = map[string]*creation{}
@@ -59,10 +66,44 @@ func (u *undoKeys) get(owner, key string) (c *creation, fresh bool, err error) {
 	return c, true, nil
 }
 
+// makeRoom forgets what is old, and of an owner with very many creations the
+// first of them. u.mu is held.
+func (u *undoKeys) makeRoom(owner string) {
+	if u.of == nil {
+		u.of, u.sweep = map[string]map[string]*creation{}, 1024
+	}
+	if len(u.of) >= u.sweep {
+		for one := range u.of {
+			u.drop(one, time.Now().Add(-rememberIt))
+		}
+		u.sweep = max(1024, 2*len(u.of))
+	}
+	mine := u.of[owner]
+	if len(mine) < maxUndo {
+		return
+	}
+	begun := make([]time.Time, 0, len(mine))
+	for _, c := range mine {
+		begun = append(begun, c.begun)
+	}
+	slices.SortFunc(begun, time.Time.Compare)
+	u.drop(owner, begun[len(begun)/4])
+}
+
+// drop forgets the creations of an owner that are over and began before then.
+func (u *undoKeys) drop(owner string, then time.Time) {
+	maps.DeleteFunc(u.of[owner], func(_ string, c *creation) bool { return c.over() && !c.begun.After(then) })
+	if len(u.of[owner]) == 0 {
+		delete(u.of, owner)
+	}
+}
+
 func (u *undoKeys) forget(owner, key string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.of[owner], key)
+	if delete(u.of[owner], key); len(u.of[owner]) == 0 {
+		delete(u.of, owner)
+	}
 }
 
 // undoable does what may have to be undone by the request's key.
@@ -91,7 +132,7 @@ func (x *exchange) undoing() func(context.Context) error {
 	c, resp := x.c, x.resp
 	switch x.req.Action { // what shows a thing does not get leave to delete it
 	case actionCreate, actionRun, "compute.sandbox.process.start", "compute.sandbox.terminal.create",
-		"compute.template.create", "compute.snapshot.create", "compute.volume.create":
+		actionTemplate, "compute.snapshot.create", "compute.volume.create":
 	default:
 		return nil
 	}

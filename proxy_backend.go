@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -218,6 +219,20 @@ func (u *upstream) request(path, query string) *url.URL {
 	}
 	return &to
 }
+
+// contains reports whether path stays below that of u, which may be one of many
+// that are behind the same credentials.
+func (u *upstream) contains(path string) bool {
+	if strings.Trim(u.url.Path, "/") == "" {
+		return true
+	}
+	name, err := url.PathUnescape(path)
+	return err == nil && !slices.ContainsFunc(strings.FieldsFunc(name, isSlash), func(part string) bool {
+		return part == "." || part == ".."
+	})
+}
+
+func isSlash(r rune) bool { return r == '/' || r == '\\' }
 
 // upstream finds where to send requests for a port.
 func (b *backend) upstream(ctx context.Context, port int) (*upstream, error) {

@@ -33,6 +33,10 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, t target, b *bac
 		p.refuse(r.Context(), w, t, err, started)
 		return
 	}
+	if !to.contains(t.path) {
+		answer(w, http.StatusBadRequest, "The path leads out of the port.")
+		return
+	}
 	f := &forwarding{p: p, t: t, to: to, query: query, allow: map[string]bool{}}
 	for _, name := range p.opts.Forward {
 		f.allow[textproto.CanonicalMIMEHeaderKey(name)] = true

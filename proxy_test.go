@@ -627,6 +627,12 @@ func TestProxyEndpoint(t *testing.T) {
 	require.Equal(t, "/base/a%2Fb?c "+strings.TrimPrefix(tunnel.URL, "http://")+" [t0ken]", body)
 	require.Equal(t, p.url(t)+"/next", resp.Header.Get("Location"))
 	require.Empty(t, resp.Header.Get("X-Tunnel-Token"))
+	for _, path := range []string{"/../other", "/a/%2e%2E/%2e./other", "/..%2fother", "/..%5Cother", "/./x"} {
+		resp, body := p.do(t, "GET", p.url(t)+path, "")
+		require.Equal(t, http.StatusBadRequest, resp.StatusCode, "%s: %s", path, body)
+	}
+	_, body = p.do(t, "GET", p.url(t)+"/a..b/...", "")
+	require.Contains(t, body, "/base/a..b/... ")
 }
 
 const perlHTTP = `use Socket qw(:DEFAULT inet_pton); $SIG{PIPE} = "IGNORE"; my ($six, $port) = @ARGV;

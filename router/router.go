@@ -122,6 +122,16 @@ func (r *router) withAbilities() compute.Compute {
 
 func (r *router) Name() string { return r.name }
 
+// ProviderNames is for [compute.ProviderNames]: options are for a member, whose
+// members they may be for in turn.
+func (r *router) ProviderNames() []string {
+	names := []string{r.name}
+	for _, m := range r.members {
+		names = append(names, compute.ProviderNames(m.Compute)...)
+	}
+	return names
+}
+
 // Close implements [io.Closer]: it closes every member, once.
 func (r *router) Close() error { return r.close() }
 

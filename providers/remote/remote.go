@@ -64,7 +64,7 @@ func New(ctx context.Context, cfg Config) (compute.Compute, error) {
 		c.close()
 		return nil, err
 	}
-	c.name = resp.Provider
+	c.name, c.behind = resp.Provider, append(resp.Capabilities.Providers, resp.Provider)
 	return withComputeAbilities(&Provider{c}, resp.Capabilities.Compute), nil
 }
 
@@ -94,6 +94,9 @@ type Provider struct{ *client }
 
 // Name returns the name of the provider at the far end.
 func (p *Provider) Name() string { return p.name }
+
+// ProviderNames is for [compute.ProviderNames]: what the far end says.
+func (p *Provider) ProviderNames() []string { return p.behind }
 
 // Close ends the service of the readers and writers of background processes,
 // which run on, and closes idle connections, but not those of a Client that was

@@ -3,14 +3,16 @@ package remote
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers"
 )
 
 // CreateSandbox implements [compute.Sandboxes]. An entry of opts.Extra that is
-// for the provider at the far end is unsupported: there is no way to send it.
+// for a provider at the far end is unsupported: there is no way to send it.
 func (p *Provider) CreateSandbox(ctx context.Context, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
 	const op = "create sandbox"
 	if err := opts.Validate(); err != nil {
@@ -40,8 +42,8 @@ func (p *Provider) CreateSandbox(ctx context.Context, opts *compute.CreateSandbo
 // they are for.
 func (p *Provider) refuseExtra(op string, extra []compute.ProviderOptions) error {
 	for _, o := range extra {
-		if o != nil && o.ForProvider() == p.name {
-			return p.fail(call{op: op}, &compute.Error{Kind: errors.ErrUnsupported, Err: errors.New("option Extra")})
+		if o != nil && slices.Contains(p.behind, o.ForProvider()) {
+			return p.fail(call{op: op}, &compute.Error{Kind: errors.ErrUnsupported, Err: fmt.Errorf("option Extra for %s, which is at the far end", o.ForProvider())})
 		}
 	}
 	return nil

@@ -22,6 +22,7 @@ type client struct {
 	http   *http.Client
 	header func(context.Context, http.Header) error
 	name   string
+	behind []string // the names of the providers there, at least name
 	close  func()
 
 	upgrader upgrader
