@@ -5,7 +5,10 @@ package local_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -272,6 +275,51 @@ func TestLandlockEscapes(t *testing.T) {
 	assert.ErrorIs(t, err, os.ErrPermission)
 	_, err = compute.Dial(t.Context(), sb, "tcp", "192.0.2.1:80")
 	assert.ErrorIs(t, err, syscall.ENETUNREACH)
+}
+
+// TestLandlockPorts: who may reach a sandbox's ports reaches nothing else by
+// them, neither this machine's services nor other sandboxes.
+func TestLandlockPorts(t *testing.T) {
+	c := newLocal(t, passable(t), local.Landlock)
+	sb, other := computetest.NewSandbox(t, c, nil), computetest.NewSandbox(t, c, nil)
+	machine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "secret") }))
+	t.Cleanup(machine.Close)
+	port := machine.Listener.Addr().(*net.TCPAddr).Port
+	ports := []int{port}
+	if all, err := net.Listen("tcp", ":0"); err == nil { // on any address, of IPv6 too
+		t.Cleanup(func() { _ = all.Close() })
+		ports = append(ports, all.Addr().(*net.TCPAddr).Port)
+	}
+	const script = `my $s = IO::Socket::INET->new(Listen => 5, LocalAddr => $ARGV[0]) or die;
+		open(F, ">port"); print F $s->sockport; close F; while (my $c = $s->accept) { print $c "own"; close $c }`
+	listens := func(sb compute.Sandbox, addr string) int {
+		_, err := compute.Start(t.Context(), sb, compute.Exec("perl", "-MIO::Socket::INET", "-e", script, addr))
+		require.NoError(t, err)
+		return pidIn(t, sb, "port")
+	}
+	ports = append(ports, listens(other, "127.0.0.1"))
+	for _, p := range ports {
+		for _, host := range []string{"localhost", "127.0.0.1", "::ffff:127.0.0.1", "127.0.0.2", "::1", ""} {
+			_, err := compute.Dial(t.Context(), sb, "tcp", net.JoinHostPort(host, strconv.Itoa(p)))
+			assert.ErrorIs(t, err, syscall.ECONNREFUSED, "%s:%d", host, p)
+		}
+	}
+	url, err := compute.OpenURL(t.Context(), sb, port, nil)
+	require.NoError(t, err)
+	if res, err := http.Get(url); err == nil {
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, errors.Join(err, res.Body.Close()))
+		assert.NotContains(t, string(body), "secret")
+	}
+
+	for _, addr := range []string{"127.0.0.1", "0.0.0.0"} {
+		conn, err := compute.Dial(t.Context(), sb, "tcp", net.JoinHostPort("localhost", strconv.Itoa(listens(sb, addr))))
+		require.NoError(t, err, addr)
+		data, err := io.ReadAll(conn)
+		require.NoError(t, errors.Join(err, conn.Close()))
+		assert.Equal(t, "own", string(data))
+		require.NoError(t, sb.Filesystem().RemoveAll(t.Context(), "port"))
+	}
 }
 
 // TestLandlockRights: a command has none, whoever made the sandbox.
