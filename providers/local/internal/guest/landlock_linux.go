@@ -83,6 +83,7 @@ func preparePlain(config *wire.Config, listener *os.File) (*server, error) {
 		{"opening devices", s.openPlainDevices},
 		{"preparing the spawner", func() error { s.spawner = &spawner{reaper: newReaper()}; return nil }},
 		{"setting limits", func() error { return setLimits(config.MaxProcs) }},
+		{"taking less than the host's program", beModest},
 		{"shielding init", shield},
 		{"installing the seccomp filter", seccomp.Install},
 		{"restricting commands", plain.restrict},
