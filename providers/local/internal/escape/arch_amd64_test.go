@@ -27,7 +27,7 @@ func int80(*world) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if fault := recover(); fault != nil {
-			err = syscall.Errno(unix.ENOSYS)
+			err = unix.ENOSYS
 		}
 	}()
 	code := []byte{
