@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,7 +37,7 @@ func init() {
 		return
 	}
 	dir, port, _ := strings.Cut(target, ":")
-	for _, e := range escapes {
+	for _, e := range allEscapes() {
 		errno := syscall.Errno(0)
 		if err := e.try(dir, port); err != nil && !errors.As(err, &errno) {
 			fmt.Println(e.name, "failed otherwise:", err)
@@ -53,6 +54,8 @@ type escape struct {
 	try  func(dir, port string) error
 	want []syscall.Errno
 }
+
+func allEscapes() []escape { return slices.Concat(escapes, roundabout) }
 
 func call(nr uintptr, args ...uintptr) error {
 	args = append(args, make([]uintptr, 6)...)
@@ -260,8 +263,11 @@ func TestLandlockEscapes(t *testing.T) {
 		at := strings.LastIndexByte(strings.TrimSpace(line), ' ')
 		got[line[:at]] = strings.TrimSpace(line[at:])
 	}
-	for _, e := range escapes {
+	for _, e := range allEscapes() {
 		t.Run(e.name, func(t *testing.T) {
+			if rooted[e.name] && os.Geteuid() != 0 {
+				t.Skip("an ordinary user's sandboxes are that user, who may do it")
+			}
 			n, err := strconv.Atoi(got[e.name])
 			require.NoError(t, err, "%s in %s", e.name, res.Stdout)
 			assert.Contains(t, e.want, syscall.Errno(n))
