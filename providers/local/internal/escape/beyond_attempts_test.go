@@ -3,6 +3,7 @@
 package escape
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -152,7 +153,7 @@ func anyFamily(*world) (err error) {
 			if got == nil {
 				return nil
 			}
-			if err == nil || got != unix.EAFNOSUPPORT {
+			if err == nil || !errors.Is(got, unix.EAFNOSUPPORT) {
 				err = got
 			}
 		}

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -58,7 +59,7 @@ func (c *copier) entry(dst, src int, name, path string) error {
 		id := inode{st.Dev, st.Ino}
 		if first, ok := c.links.names[id]; ok {
 			err := linkAt(c.root, first, dst, name)
-			if err != unix.EMLINK {
+			if !errors.Is(err, unix.EMLINK) {
 				return pathError("link", path, err)
 			}
 		}

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -49,7 +50,7 @@ func (h *heldNames) read(dir int, name string) (names []string, free func(), err
 	defer f.Close()
 	for {
 		more, err := f.Readdirnames(10_000)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return names, free, nil
 		}
 		for _, n := range more {
