@@ -3,9 +3,12 @@
 package local_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -44,4 +47,24 @@ func TestLandlockDirectories(t *testing.T) {
 	assert.Error(t, err)
 	assert.Contains(t, out, "found\n")
 	assert.NotContains(t, out, "version")
+}
+
+// TestLandlockSocket: the directories of the state let others pass, so the
+// socket by which the sandbox is commanded must be closed itself, whatever the
+// program's umask is.
+func TestLandlockSocket(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("an ordinary user's directories let nobody pass")
+	}
+	defer syscall.Umask(syscall.Umask(0))
+	dir := passable(t)
+	sb := computetest.NewSandbox(t, newLocal(t, dir, local.Landlock), nil)
+	socks, err := filepath.Glob(filepath.Join(dir, "sandboxes", sb.ID(), "*", "sock"))
+	require.NoError(t, err)
+	require.Len(t, socks, 1)
+	var out bytes.Buffer
+	cmd := exec.Command("perl", "-MIO::Socket::UNIX", "-e", `exit 1 if IO::Socket::UNIX->new(Peer => $ARGV[0]); print "$!"`, socks[0])
+	cmd.Dir, cmd.Stdout, cmd.SysProcAttr = "/", &out, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	require.NoError(t, cmd.Run(), "another user has connected")
+	assert.Equal(t, "Permission denied", out.String())
 }

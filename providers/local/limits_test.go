@@ -47,6 +47,7 @@ func TestLimits(t *testing.T) {
 		{"MemoryLimit", memoryLimit},
 		{"MemoryLimitOfAllTogether", memoryLimitOfAllTogether},
 		{"MemoryLimitInBackground", memoryLimitInBackground},
+		{"MemoryLimitOfShared", memoryLimitOfShared},
 		{"ManySmallProcesses", manySmallProcesses},
 		{"InitOutOfMemory", initOutOfMemory},
 		{"ProcessLimit", processLimit},
@@ -111,6 +112,29 @@ func memoryLimitInBackground(t *testing.T, c compute.Compute) {
 	res, err := p.Wait(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, compute.LimitMemory, res.Limit, "%+v", res)
+}
+
+// sharers take 200 MiB that no process has alone.
+var sharers = map[string]string{
+	"mapping": "m = mmap.mmap(-1, 200 << 20)\nfor i in range(0, 200 << 20, 4096): m[i] = 1",
+	"file":    "fd = os.memfd_create('x')\nfor i in range(200): os.write(fd, b'x' * (1 << 20))",
+	"file of no descriptor": "fd = os.memfd_create('x')\nfor i in range(200): os.write(fd, b'x' * (1 << 20))\n" +
+		"m = mmap.mmap(fd, 0, mmap.MAP_PRIVATE, mmap.PROT_READ)\nos.close(fd)\nfor i in range(0, 200 << 20, 4096): m[i]",
+}
+
+func memoryLimitOfShared(t *testing.T, c compute.Compute) {
+	for name, script := range sharers {
+		t.Run(name, func(t *testing.T) {
+			sb := limited(t, c, memoryOf(96), local.Limits{})
+			if ok, err := compute.Exists(t.Context(), sb.Filesystem(), "/usr/bin/python3"); err != nil || !ok {
+				t.Skip("no python3: ", err)
+			}
+			res, err := sb.RunCommand(t.Context(), compute.Exec("/usr/bin/python3", "-c", "import mmap, os, time\n"+script+"\ntime.sleep(10)\nprint('had it all')"))
+			require.NoError(t, err)
+			assert.Equal(t, compute.LimitMemory, res.Limit, "%+v", res)
+			assert.Equal(t, "still here\n", run(t, sb, "echo still here").Stdout)
+		})
+	}
 }
 
 // small starts many processes that each take little, but all together too much.

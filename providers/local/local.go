@@ -68,7 +68,9 @@
 //     the processes that use most, and the Result names [compute.LimitMemory].
 //     Elsewhere each process is refused more memory than that
 //     (RLIMIT_DATA), and the sandbox's init, which looks every 50 ms,
-//     kills the command that uses most when all together use more.
+//     kills the command that uses most when all together use more. For what
+//     they share it looks less often, and what waits in sockets and pipes it
+//     cannot see: against programs that mean harm only a cgroup will do.
 //   - CPUs by a cgroup only.
 //   - DiskMiB and [Limits].Files with it, for what the sandbox writes since it
 //     was created. With root, loop devices and mkfs.ext4 the sandbox has a file

@@ -5,6 +5,7 @@ package local_test
 import (
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +44,71 @@ func TestPolicyAgainstAHostileSandbox(t *testing.T) {
 	}, 30*time.Second, 50*time.Millisecond)
 	assert.Equal(t, "got ping\n", talk(t, sb, "good.test", o.echo))
 	assert.Equal(t, before, o.egressOf(t, sb.ID()))
+}
+
+// smuggler sends each of its arguments to the proxy, as it is, and prints the
+// first lines of what comes back.
+const smuggler = `use IO::Socket::INET; for my $r (@ARGV) { my $s = IO::Socket::INET->new("127.0.0.1:3129") or die; 
+$r =~ s/\\r/\r/g; $r =~ s/\\n/\n/g; print $s $r;
+eval { local $SIG{ALRM} = sub { die }; alarm 1; while (my $l = <$s>) { print $l if $l =~ /^HTTP|hello/ } }; alarm 0 }`
+
+// No form of a request leads to another host than the one that was judged.
+func TestPolicyAgainstSmuggling(t *testing.T) {
+	o := newOutside(t)
+	p := o.provider(t, t.TempDir())
+	sb := o.sandbox(t, p, "good.test", outsideHost)
+	l := listenOutside(t, "127.0.0.1")
+	reached := make(chan struct{}, 100)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			reached <- struct{}{}
+			c.Close()
+		}
+	}()
+	good, bad := fmt.Sprintf("good.test:%d", o.http), l.Addr().String()
+	_, badPort, err := net.SplitHostPort(bad)
+	require.NoError(t, err)
+	request := func(target string, headers ...string) string {
+		return "GET " + target + ` HTTP/1.1\r\n` + strings.Join(append(headers, "Connection: close", `\r\n`), `\r\n`)
+	}
+	requests := []string{
+		request("http://"+good+"/first", "Host: "+bad),
+		request("http://"+good+"/", "Host: "+good, "X-Forwarded-Host: "+bad, "X-Original-URL: http://"+bad+"/", "Forwarded: host="+bad),
+		request("http://"+good+"@"+bad+"/", "Host: "+good),
+		request("http://"+bad+"#@"+good+"/", "Host: "+good),
+		request("http://"+bad+`\@`+good+"/", "Host: "+good),
+		request("http:"+bad+"/", "Host: "+bad),
+		request("//"+bad+"/", "Host: "+bad),
+		request("/", "Host: "+bad),
+		request("http://[::ffff:127.0.0.1]:"+badPort+"/", "Host: "+good),
+		request("http://[::ffff:7f00:1]:"+badPort+"/", "Host: "+good),
+		request("http://[::1]:"+badPort+"/", "Host: "+good),
+		request("http://0:"+badPort+"/", "Host: "+good),
+		request("http://0x7f000001:"+badPort+"/", "Host: "+good),
+		request("http://0177.0.0.1:"+badPort+"/", "Host: "+good),
+		request("http://2130706433:"+badPort+"/", "Host: "+good),
+		request("http://127.0.0.1.:"+badPort+"/", "Host: "+good),
+		request("http://local.test:"+badPort+"/", "Host: "+good),
+		request("https://"+bad+"/", "Host: "+good),
+		`GET http://` + good + `/one HTTP/1.1\r\nHost: ` + good + `\r\n\r\n` + request("http://"+bad+"/", "Host: "+bad),
+		`POST http://` + good + `/ HTTP/1.1\r\nHost: ` + good + `\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n` + request("http://"+bad+"/"),
+		`POST http://` + good + `/ HTTP/1.1\r\nHost: ` + good + `\r\nTransfer-Encoding : chunked\r\nContent-Length: 3\r\n\r\n0\r\n` + request("http://"+bad+"/"),
+		`CONNECT ` + good + `@` + bad + ` HTTP/1.1\r\nHost: ` + good + `\r\n\r\n`,
+		`CONNECT ` + bad + ` HTTP/1.1\r\nHost: ` + good + `\r\n\r\n`,
+		`CONNECT ` + good + ` HTTP/1.1\r\nHost: ` + bad + `\r\n\r\n` + request("/tunnel", "Host: "+good),
+		`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`,
+	}
+	res, err := sb.RunCommand(t.Context(), compute.Exec("perl", append([]string{"-e", smuggler}, requests...)...))
+	require.NoError(t, err)
+	require.NoError(t, res.Err(), res.Stderr)
+	for _, served := range []string{"hello GET /first", "hello GET /one", "hello GET /tunnel"} { // or the proxy was not reached
+		assert.Contains(t, res.Stdout, served)
+	}
+	assert.Empty(t, reached, res.Stdout)
 }
 
 // The process outside can do next to nothing on this machine.

@@ -10,7 +10,7 @@ import (
 
 // Usage implements [compute.UsageReporter]. Memory is what the cgroup says, page
 // cache and all, if the sandbox has a memory limit and so a cgroup; otherwise
-// what its processes share with no other, and /dev/shm. Uptime is that since
+// what its processes have that is in no file, and /dev/shm. Uptime is that since
 // the sandbox was created or resumed. Looking at it is no use of the sandbox.
 func (s *Sandbox) Usage(ctx context.Context) (*compute.Usage, error) {
 	const op = "get usage"

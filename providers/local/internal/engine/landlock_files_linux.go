@@ -179,6 +179,7 @@ func (l *restricted) landlockConfig() wire.LandlockConfig {
 		c.Read = append(c.Read[:len(c.Read):len(c.Read)], matches...)
 	}
 	if l.uid != os.Geteuid() {
+		c.OwnUser = true
 		c.Devices = append(c.Devices[:len(c.Devices):len(c.Devices)], terminals)
 	}
 	return c

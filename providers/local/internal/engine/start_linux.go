@@ -376,9 +376,13 @@ func listen(path string) (*os.File, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	err = withShortPath(path, func(short string) error {
-		return unix.Bind(fd, &unix.SockaddrUnix{Name: short})
-	})
+	// Before it has a name, and whatever this program's umask: who can connect
+	// commands the sandbox.
+	if err = unix.Fchmod(fd, 0o600); err == nil {
+		err = withShortPath(path, func(short string) error {
+			return unix.Bind(fd, &unix.SockaddrUnix{Name: short})
+		})
+	}
 	if err == nil {
 		err = unix.Listen(fd, 128)
 	}

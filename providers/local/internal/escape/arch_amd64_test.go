@@ -3,6 +3,7 @@
 package escape
 
 import (
+	"runtime/debug"
 	"syscall"
 	"unsafe"
 
@@ -20,8 +21,15 @@ var archAttempts = []attempt{
 	call("kernel surface", "ustat", unix.SYS_USTAT, same.to(errDiffers)),
 }
 
-// int80 calls the 32-bit getpid by code of its own.
-func int80(*world) error {
+// int80 calls the 32-bit getpid by code of its own. Where the kernel was started
+// without that interface, the instruction itself is a fault.
+func int80(*world) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = unix.ENOSYS
+		}
+	}()
 	code := []byte{
 		0xb8, 20, 0, 0, 0, // mov eax, 20
 		0xcd, 0x80, // int 0x80

@@ -241,7 +241,7 @@ func attempts() []attempt {
 	var all []attempt
 	for _, class := range [][]attempt{
 		fileAttempts, procAttempts, deviceAttempts, mountAttempts, namespaceAttempts, processAttempts,
-		capabilityAttempts, socketAttempts, machineAttempts, kernelAttempts, archAttempts,
+		capabilityAttempts, socketAttempts, machineAttempts, kernelAttempts, archAttempts, beyondAttempts,
 	} {
 		all = append(all, class...)
 	}

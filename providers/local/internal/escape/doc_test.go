@@ -43,7 +43,7 @@ func TestTable(t *testing.T) {
 func table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%d attempts from inside:\n\n| class | attempt | refused by | answer | without the layer |\n|---|---|---|---|---|\n", len(attempts()))
-	for _, a := range attempts() {
+	for _, a := range byClass(attempts()) {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", a.class, a.name, a.by, a.answers(), a.control)
 	}
 	fmt.Fprintf(&b, "\n%d attempts seen from outside, each followed by a command that init must still run:\n\n| class | attempt | refused or bounded by |\n|---|---|---|\n", len(outsideAttempts))
@@ -52,6 +52,18 @@ func table() string {
 	}
 	b.WriteByte('\n')
 	return b.String()
+}
+
+// byClass brings attempts of a class together, in the order of the classes.
+func byClass(all []attempt) []attempt {
+	order := map[string]int{}
+	for _, a := range all {
+		if _, known := order[a.class]; !known {
+			order[a.class] = len(order)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b attempt) int { return order[a.class] - order[b.class] })
+	return all
 }
 
 func (a *attempt) answers() string {

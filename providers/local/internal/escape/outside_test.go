@@ -41,11 +41,14 @@ var outsideAttempts = []outsideAttempt{
 	{"the files API", "have a removal follow a link", byInit, removalThroughLink},
 	{"the files API", "nest directories without end", byEngine, deepTree},
 	{"the files API", "names of any bytes", byInit, oddNames},
+	{"the files API", "names without end, to be watched", byInit, watchedNames},
+	{"connections", "lead one to init's files by a link", byInit, socketThroughInit},
 	{"commands", "swap the directory to run in for a link to init's", byInit, swappedWorkingDirectory},
 	{"archives", "unpack outside: .., absolute names", byInit, archiveNames},
 	{"archives", "unpack outside: through a link of the archive's own", byInit, archiveLinks},
 	{"archives", "unpack outside: through a link that was there", byInit, archiveThroughPlanted},
 	{"archives", "unpack devices", byInit, archiveDevices},
+	{"archives", "texts without end beside names", byInit, archiveTexts},
 	{"archives", "have links followed into an archive", byInit, archiveOut},
 	{"exhaustion", "processes: a fork bomb", byLimits, forkBomb},
 	{"exhaustion", "processes: of many users", byLimits, manyUsers},
@@ -58,6 +61,7 @@ var outsideAttempts = []outsideAttempt{
 	{"exhaustion", "output of a background process that nobody reads", byInit, outputFlood},
 	{"exhaustion", "a foreground command that leaves its input open", byEngine, openInput},
 	{"exhaustion", "descriptors in flight over Unix sockets", byLimits, inFlight},
+	{"exhaustion", "terminals, of which there are few for all", byMounts, allTerminals},
 }
 
 const fewProcesses = 200

@@ -3,8 +3,13 @@ package guest
 import (
 	"fmt"
 	"net"
+	"os"
+	"path"
+	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
@@ -23,6 +28,32 @@ func (s *server) dial(c wire.Conn, r *wire.Request) {
 		return
 	}
 	_ = raw.Control(func(fd uintptr) { _ = pass(c, &wire.Reply{}, int(fd)) })
+}
+
+// connect connects to an address inside.
+func (s *server) connect(network, address string) (net.Conn, error) {
+	switch {
+	case network == "unix" && (plain != nil || !strings.HasPrefix(address, "@")):
+		return s.connectFile(address)
+	case plain != nil:
+		return plain.connect(network, address)
+	}
+	return connect(network, address)
+}
+
+// connectFile connects to the socket of a name, as other files are found. Without
+// namespaces some of the names that may be read are this machine's: its sockets
+// are none of the sandbox's.
+func (s *server) connectFile(name string) (net.Conn, error) {
+	f, err := block(func() (*os.File, error) { return s.root.open(name, unix.O_PATH, 0) })
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if plain != nil && !below(realName(int(f.Fd())), path.Dir(plain.config.Work)) {
+		return nil, &os.PathError{Op: "connect", Path: name, Err: syscall.EACCES}
+	}
+	return dialer.Dial("unix", procFd(int(f.Fd())))
 }
 
 func connect(network, address string) (net.Conn, error) {

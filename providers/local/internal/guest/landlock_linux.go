@@ -2,9 +2,7 @@ package guest
 
 import (
 	"fmt"
-	"net"
 	"os"
-	"path"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -85,6 +83,7 @@ func preparePlain(config *wire.Config, listener *os.File) (*server, error) {
 		{"opening devices", s.openPlainDevices},
 		{"preparing the spawner", func() error { s.spawner = &spawner{reaper: newReaper()}; return nil }},
 		{"setting limits", func() error { return setLimits(config.MaxProcs) }},
+		{"taking less than the host's program", beModest},
 		{"shielding init", shield},
 		{"installing the seccomp filter", seccomp.Install},
 		{"restricting commands", plain.restrict},
@@ -217,36 +216,6 @@ func (p *plainMode) user(spec string) (user, error) {
 		return u, nil
 	}
 	return u, &opError{wire.CodeUnmapped, fmt.Errorf("user %d, not %q", p.uid, spec)}
-}
-
-// connect connects to an address inside.
-func (s *server) connect(network, address string) (net.Conn, error) {
-	switch {
-	case plain == nil:
-		return connect(network, address)
-	case network == "unix":
-		return s.connectOwn(address)
-	}
-	host, _, err := net.SplitHostPort(address)
-	if ip := net.ParseIP(host); err == nil && ip != nil && !ip.IsLoopback() {
-		// The network is this machine's, and nothing of it the sandbox's.
-		return nil, fmt.Errorf("address %q is not on the loopback: %w", address, syscall.ENETUNREACH)
-	}
-	return connect(network, address)
-}
-
-// connectOwn connects to a socket among the sandbox's own files. Links that
-// lead to one of this machine's are no way.
-func (s *server) connectOwn(address string) (net.Conn, error) {
-	f, err := s.root.open(address, unix.O_PATH, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if !below(realName(int(f.Fd())), path.Dir(plain.config.Work)) {
-		return nil, &os.PathError{Op: "connect", Path: address, Err: syscall.EACCES}
-	}
-	return dialer.Dial("unix", procFd(int(f.Fd())))
 }
 
 func below(name, dir string) bool {

@@ -38,6 +38,9 @@ type limiter struct {
 	busy     int                // operations and commands under way
 	running  map[*child]*bounds // those that have bounds
 	watching bool
+
+	sharedAt   time.Time // when shared memory was counted last, by who watches
+	sharedTook time.Duration
 }
 
 // bounds are those of one command.

@@ -56,24 +56,48 @@ func (l *limiter) unwatch() bool {
 	return !l.watching
 }
 
-// checkMemory kills the command that uses most when all use too much.
+// checkMemory kills the command that uses most when all use too much. What
+// programs have in common is looked for less often: that takes longer.
 func (l *limiter) checkMemory() {
 	if l.config.Memory == 0 {
 		return
 	}
+	pids := processes()
+	use := map[int]int64{}
+	for _, pid := range pids {
+		use[pid] = privateMemory(pid)
+	}
+	if l.overMemory(use) || time.Since(l.sharedAt) < max(sharedEvery, watchShare*l.sharedTook) {
+		return
+	}
+	began := time.Now()
+	for pid, n := range sharedMemory(pids) {
+		use[pid] += n
+	}
+	l.sharedAt, l.sharedTook = time.Now(), time.Since(began)
+	l.overMemory(use)
+}
+
+// sharedEvery is how often shared memory is counted, at most.
+const sharedEvery = 250 * time.Millisecond
+
+// overMemory kills the command that uses most if all use too much, and reports
+// whether they do.
+func (l *limiter) overMemory(use map[int]int64) bool {
 	total := l.shmUsed()
 	var worst int
 	var most int64
-	for _, pid := range processes() {
-		n := privateMemory(pid)
+	for pid, n := range use {
 		total += n
 		if n >= most {
 			worst, most = pid, n
 		}
 	}
-	if total > l.config.Memory && worst != 0 {
+	over := total > l.config.Memory && worst != 0
+	if over {
 		l.killFor(worst, wire.LimitMemory)
 	}
+	return over
 }
 
 // killFor kills the command that a process belongs to.

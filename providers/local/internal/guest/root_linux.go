@@ -211,7 +211,7 @@ func mountDev(ranged bool) error {
 			return err
 		}
 	}
-	pts := "newinstance,ptmxmode=0666,mode=0620"
+	pts := "newinstance,ptmxmode=0666,mode=0620,max=" + strconv.Itoa(maxTerminals)
 	if ranged {
 		pts += ",gid=5" // tty; another map has no such group
 	}
@@ -220,6 +220,10 @@ func mountDev(ranged bool) error {
 	}
 	return mountNew("tmpfs", "r/dev/shm", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777,size=256m")
 }
+
+// maxTerminals bounds those of a sandbox: all others together have 3072 by
+// default, and what one takes the next lacks.
+const maxTerminals = 256
 
 func bindDevice(name string) error {
 	target := "r/dev/" + name

@@ -28,7 +28,7 @@ func (s *server) cpu(c wire.Conn, _ *wire.Request) {
 	_ = c.Send(&wire.Reply{Usage: wire.Usage{CPU: s.limits.cpuTime()}})
 }
 
-// memory is what the processes and /dev/shm take.
+// memory is what the processes take, alone and together, and /dev/shm.
 func (l *limiter) memory(pids []int) int64 {
 	if l.shm == nil {
 		if f, err := os.Open("/dev/shm"); err == nil {
@@ -39,6 +39,9 @@ func (l *limiter) memory(pids []int) int64 {
 	n := l.shmUsed()
 	for _, pid := range pids {
 		n += privateMemory(pid)
+	}
+	for _, shared := range sharedMemory(pids) {
+		n += shared
 	}
 	return n
 }

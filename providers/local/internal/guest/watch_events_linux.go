@@ -24,10 +24,7 @@ func (w *watcher) one(e unix.InotifyEvent, base string) {
 	isDir := e.Mask&unix.IN_ISDIR != 0
 	switch {
 	case e.Mask&unix.IN_IGNORED != 0:
-		delete(w.dirs, e.Wd)
-		if w.wds[dir] == e.Wd {
-			delete(w.wds, dir)
-		}
+		w.forget(e.Wd)
 	case e.Mask&(unix.IN_DELETE_SELF|unix.IN_MOVE_SELF) != 0:
 		if dir == "" { // the others are told of by the directory above them
 			w.event(wire.WatchRemoved, "")
@@ -70,7 +67,7 @@ func (w *watcher) created(name string, isDir bool) {
 
 // again looks for directories whose creation is among what was lost.
 func (w *watcher) again() {
-	lost, queued := w.lost, len(w.queue)
+	lost := w.lost
 	w.lost = ""
 	if err := w.all(); ignoreGone(err) != nil && w.lost == "" {
 		w.lost = err.Error()
@@ -78,7 +75,7 @@ func (w *watcher) again() {
 	if w.lost != "" {
 		lost += "; " + w.lost
 	}
-	w.lost, w.queue = lost, w.queue[:queued]
+	w.lost = lost
 	clear(w.found)
 }
 

@@ -3,7 +3,6 @@ package guest
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"strings"
@@ -15,12 +14,16 @@ import (
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
-// Bounds of a watch: of directories, of the length of their names, and of
-// watches at once.
+// Bounds of a watch: of directories, of the length of their names, of watches at
+// once, and of what is kept for them. Whoever makes the tree chooses how long the
+// names are, and how many.
 const (
 	maxWatchedDirs = 16384
 	maxWatchedName = 16 << 10
 	maxWatches     = 16 // the kernel lets the sandbox have twice as many: see sysctls
+
+	maxWatchedNames = 8 << 20  // bytes of the names of all directories of a watch
+	maxWatchQueue   = 32 << 20 // bytes of the events that wait to be sent, about
 )
 
 const watchMask = unix.IN_CREATE | unix.IN_MODIFY | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO |
@@ -64,6 +67,9 @@ type watcher struct {
 	dirs   map[int32]string // by watch; names are relative to the top
 	wds    map[string]int32
 	queue  []wire.Entry
+	queued int  // bytes of it
+	named  int  // bytes of the names in dirs
+	silent bool // what there is is no event
 	lost   string
 	limit  int // of directories
 	// found are the names that were reported because they were in a directory
@@ -112,8 +118,11 @@ func (w *watcher) open() (*os.File, error) {
 	return top, nil
 }
 
-// all puts watches on the top and all below it.
+// all puts watches on the top and all below it. What is there already is no
+// event.
 func (w *watcher) all() error {
+	w.silent = true
+	defer func() { w.silent = false }()
 	top, err := w.open()
 	if err != nil {
 		return err
@@ -122,127 +131,24 @@ func (w *watcher) all() error {
 	return w.add("", rawFd(top))
 }
 
-// begin puts the first watches. What was there before them is no event.
+// begin puts the first watches.
 func (w *watcher) begin() error {
 	err := w.all()
-	w.queue = nil
-	clear(w.found)
 	if w.lost != "" {
 		return &opError{wire.CodeLimit, errors.New(w.lost)}
 	}
 	return err
 }
 
-// add watches the directory dir of that name, and those in it, and reports what
-// is in it already.
-func (w *watcher) add(name string, dir int) error {
-	if len(w.dirs) >= w.limit {
-		w.lost = fmt.Sprintf("there are more than %d directories", w.limit)
-		return nil
+// event queues one, and reports whether there was room for it.
+func (w *watcher) event(kind uint32, name string) bool {
+	const entrySize = 128
+	e := wire.Entry{Name: path.Join(w.name, name), Mode: kind}
+	if w.queued += len(e.Name) + entrySize; w.queued > maxWatchQueue {
+		return false // which send tells
 	}
-	if len(name) > maxWatchedName {
-		w.lost = "there are directories with too long names"
-		return nil
-	}
-	if unwatchable(dir) {
-		return nil
-	}
-	wd, err := unix.InotifyAddWatch(rawFd(w.notify), procFd(dir), watchMask&^unix.IN_DONT_FOLLOW)
-	switch {
-	case errors.Is(err, unix.ENOSPC):
-		w.lost = "there are more directories than sysctl fs.inotify.max_user_watches allows"
-		return nil
-	case err != nil:
-		return err
-	}
-	if old, ok := w.dirs[int32(wd)]; ok && old != name { // it was moved
-		delete(w.wds, old)
-	}
-	w.dirs[int32(wd)], w.wds[name] = name, int32(wd)
-	return w.scan(name, dir)
-}
-
-// unwatchable are the file systems whose directories tell of no change.
-func unwatchable(dir int) bool {
-	var st unix.Statfs_t
-	return unix.Fstatfs(dir, &st) == nil && st.Type == unix.PROC_SUPER_MAGIC
-}
-
-func (w *watcher) scan(name string, dir int) error {
-	fd, err := unix.Openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return ignoreGone(err)
-	}
-	f := os.NewFile(uintptr(fd), name)
-	defer f.Close()
-	entries, err := f.ReadDir(-1)
-	if err != nil {
-		return ignoreGone(err)
-	}
-	for _, e := range entries {
-		full := path.Join(name, e.Name())
-		if w.lost != "" {
-			return nil
-		}
-		if !hiddenFile(e.Name()) {
-			w.event(wire.WatchCreated, full)
-			w.found[full] = true
-		}
-		if !e.IsDir() {
-			continue
-		}
-		sub, err := unix.Openat(fd, e.Name(), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if err != nil {
-			continue // gone, or replaced: there will be an event
-		}
-		err = w.add(full, sub)
-		_ = unix.Close(sub)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func ignoreGone(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// appeared watches a directory that is new.
-func (w *watcher) appeared(name string) {
-	top, err := w.open()
-	if err != nil {
-		return // gone, too
-	}
-	defer top.Close()
-	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
-	fd, err := unix.Openat2(rawFd(top), name, &how)
-	if err != nil {
-		return // gone, or replaced: there will be an event
-	}
-	defer unix.Close(fd)
-	if err := w.add(name, fd); err != nil && w.lost == "" {
-		w.lost = "a directory cannot be watched: " + err.Error()
-	}
-}
-
-// disappeared takes the watches from a directory that is no longer here.
-func (w *watcher) disappeared(name string) {
-	for dir, wd := range w.wds {
-		if dir == name || strings.HasPrefix(dir, name+"/") || name == "" {
-			_, _ = unix.InotifyRmWatch(rawFd(w.notify), uint32(wd))
-			delete(w.dirs, wd)
-			delete(w.wds, dir)
-		}
-	}
-}
-
-func (w *watcher) event(kind uint32, name string) {
-	w.queue = append(w.queue, wire.Entry{Name: path.Join(w.name, name), Mode: kind})
+	w.queue = append(w.queue, e)
+	return true
 }
 
 // run sends events until the host hangs up.
@@ -274,7 +180,10 @@ func (w *watcher) send(c wire.Conn) bool {
 		}
 		w.queue = w.queue[n:]
 	}
-	w.queue = nil
+	if w.queued > maxWatchQueue && w.lost == "" {
+		w.lost = "more happened at once than is kept"
+	}
+	w.queue, w.queued = nil, 0
 	if w.lost == "" {
 		return true
 	}

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,7 +15,7 @@ import (
 // FIFOs, and the character devices 0:0 by which an overlay marks removed
 // files. Sockets and other devices are left out: they mean nothing in a copy.
 func Copy(dst, src int) error {
-	c := copier{links: map[inode]string{}, root: dst}
+	c := copier{links: firstNames{names: map[inode]string{}}, root: dst}
 	var st unix.Stat_t
 	if err := unix.Fstat(src, &st); err != nil {
 		return os.NewSyscallError("fstat", err)
@@ -25,28 +26,22 @@ func Copy(dst, src int) error {
 	return finish(dst, src, &st)
 }
 
-type inode struct{ dev, ino uint64 }
-
 // maxDepth is how deep a tree Copy copies: each level holds two descriptors.
 const maxDepth = 1000
 
 type copier struct {
 	root  int
 	depth int
-	links map[inode]string // where a file with several names was copied to
+	links firstNames // where a file with several names was copied to
+	held  heldNames
 }
 
 func (c *copier) children(dst, src int, path string) error {
-	fd, err := unix.Openat(src, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return pathError("open", path, err)
-	}
-	dir := os.NewFile(uintptr(fd), path)
-	names, err := dir.Readdirnames(-1)
-	_ = dir.Close()
+	names, free, err := c.held.read(src, path)
 	if err != nil {
 		return err
 	}
+	defer free()
 	for _, name := range names {
 		if err := c.entry(dst, src, name, path+"/"+name); err != nil {
 			return err
@@ -62,14 +57,14 @@ func (c *copier) entry(dst, src int, name, path string) error {
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink > 1 {
 		id := inode{st.Dev, st.Ino}
-		if first, ok := c.links[id]; ok {
-			err := unix.Linkat(c.root, first, dst, name, 0)
-			if err != unix.EMLINK {
+		if first, ok := c.links.names[id]; ok {
+			err := linkAt(c.root, first, dst, name)
+			if !errors.Is(err, unix.EMLINK) {
 				return pathError("link", path, err)
 			}
 		}
-		if len(path) < unix.PathMax { // one that is longer is copied once more
-			c.links[id] = strings.TrimPrefix(path, "/")
+		if err := c.links.add(id, strings.TrimPrefix(path, "/")); err != nil {
+			return err
 		}
 	}
 	switch st.Mode & unix.S_IFMT {

@@ -3,10 +3,15 @@
 package tree
 
 import (
+	"archive/tar"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -189,7 +194,7 @@ func TestCopyHostileTrees(t *testing.T) {
 		}
 	})
 	t.Run("names beyond every path", func(t *testing.T) {
-		_, err := copied(t, func(src string) {
+		dst, err := copied(t, func(src string) {
 			fd, err := unix.Open(src, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 			check(t, err)
 			long := string(make([]byte, 0, 255))
@@ -209,9 +214,114 @@ func TestCopyHostileTrees(t *testing.T) {
 			defer unix.Close(fd)
 			file, err := unix.Openat(fd, "a", unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
 			check(t, err)
+			_, err = unix.Write(file, make([]byte, 1<<20))
+			check(t, err)
 			check(t, unix.Close(file))
-			check(t, unix.Linkat(fd, "a", fd, "b", 0))
+			for i := range 20 {
+				check(t, unix.Linkat(fd, "a", fd, fmt.Sprint("b", i), 0))
+			}
 		})
 		check(t, err)
+		if n := diskUse(t, dst); n > 3<<20 {
+			t.Errorf("a file of 1 MiB with many names became %d bytes", n)
+		}
 	})
+}
+
+// diskUse is what a tree takes on the disk, each file once.
+func diskUse(t *testing.T, dir string) (n int64) {
+	t.Helper()
+	seen := map[inode]bool{}
+	var below func(fd int)
+	below = func(fd int) {
+		f := os.NewFile(uintptr(fd), "dir")
+		defer f.Close()
+		names, err := f.Readdirnames(-1)
+		check(t, err)
+		for _, name := range names {
+			var st unix.Stat_t
+			check(t, unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW))
+			if id := (inode{st.Dev, st.Ino}); !seen[id] {
+				seen[id] = true
+				n += st.Blocks * 512
+			}
+			if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+				sub, err := unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+				check(t, err)
+				below(sub)
+			}
+		}
+	}
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	check(t, err)
+	below(fd)
+	return n
+}
+
+// Names that are kept have a bound.
+func TestNamesHaveABound(t *testing.T) {
+	first := firstNames{names: map[inode]string{}}
+	long := strings.Repeat("n", 1<<20)
+	var err error
+	for i := 0; err == nil && i < 1000; i++ {
+		err = first.add(inode{1, uint64(i)}, long)
+	}
+	if !errors.Is(err, unix.E2BIG) || len(first.names) > maxLinkNames>>20 {
+		t.Error(err, len(first.names))
+	}
+	dir := t.TempDir()
+	for i := range 10 {
+		check(t, os.WriteFile(filepath.Join(dir, fmt.Sprint("a file ", i)), nil, 0o600))
+	}
+	f, err := os.Open(dir)
+	check(t, err)
+	defer f.Close()
+	held := heldNames(maxHeldNames - 100)
+	names, free, err := held.read(int(f.Fd()), "d")
+	if free(); !errors.Is(err, unix.E2BIG) || names != nil || held != maxHeldNames-100 {
+		t.Error(err, names, held)
+	}
+	held = 0
+	names, free, err = held.read(int(f.Fd()), "d")
+	check(t, err)
+	if free(); len(names) != 10 || held != 0 {
+		t.Error(names, held)
+	}
+}
+
+// What an archive says beside a directory's name is not kept with it.
+func TestUnpackKeepsLittle(t *testing.T) {
+	r, w := io.Pipe()
+	go func() {
+		tw := tar.NewWriter(w)
+		for i := range 100 {
+			_ = tw.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: strings.Repeat("d", 150) + fmt.Sprint(i) + "/", Mode: 0o755,
+				Format: tar.FormatPAX, PAXRecords: map[string]string{"TEST.comment": strings.Repeat("x", 900<<10)}})
+		}
+		_ = w.CloseWithError(tw.Close())
+	}()
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	dst, err := os.Open(t.TempDir())
+	check(t, err)
+	defer dst.Close()
+	u := unpacker{root: int(dst.Fd()), parentFd: -1}
+	defer u.forget()
+	before := heap()
+	tr := tar.NewReader(r)
+	for {
+		h, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		check(t, err)
+		check(t, u.entry(h, tr))
+	}
+	if n := heap() - before; n > 20<<20 {
+		t.Errorf("%d MiB are kept of %d directories", n>>20, len(u.dirs))
+	}
 }

@@ -19,12 +19,13 @@ import (
 type Packer struct {
 	w     io.Writer
 	tw    *tar.Writer
-	links map[inode]string
+	links firstNames
+	held  heldNames
 }
 
 // NewPacker returns a packer that writes to w.
 func NewPacker(w io.Writer) *Packer {
-	return &Packer{w: w, tw: tar.NewWriter(w), links: map[inode]string{}}
+	return &Packer{w: w, tw: tar.NewWriter(w), links: firstNames{names: map[inode]string{}}}
 }
 
 // Pack writes the directory src under a name; "." is the archive's root.
@@ -52,16 +53,11 @@ func (p *Packer) directory(fd int, name string, st *unix.Stat_t) error {
 	if err := p.tw.WriteHeader(h); err != nil {
 		return err
 	}
-	own, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return pathError("open", name, err)
-	}
-	dir := os.NewFile(uintptr(own), name)
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
+	names, free, err := p.held.read(fd, name)
 	if err != nil {
 		return err
 	}
+	defer free()
 	slices.Sort(names) // the same tree makes the same archive
 	for _, n := range names {
 		if err := p.entry(fd, n, path.Join(name, n)); err != nil {
@@ -80,11 +76,13 @@ func (p *Packer) entry(dir int, base, name string) error {
 	kind := st.Mode & unix.S_IFMT
 	if kind != unix.S_IFDIR && st.Nlink > 1 && !(kind == unix.S_IFCHR) {
 		id := inode{st.Dev, st.Ino}
-		if first, ok := p.links[id]; ok {
+		if first, ok := p.links.names[id]; ok {
 			h.Typeflag, h.Linkname = tar.TypeLink, first
 			return p.tw.WriteHeader(h)
 		}
-		p.links[id] = name
+		if err := p.links.add(id, name); err != nil {
+			return err
+		}
 	}
 	switch kind {
 	case unix.S_IFDIR:

@@ -145,7 +145,9 @@ const beneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_N
 
 // openDir opens a directory below dir. Its name may be longer than the kernel
 // takes at once.
-func openDir(dir int, name string) (int, error) {
+func openDir(dir int, name string) (int, error) { return openBelow(dir, name, unix.O_RDONLY) }
+
+func openBelow(dir int, name string, flags uint64) (int, error) {
 	at := -1
 	for {
 		part, rest := name, ""
@@ -161,7 +163,7 @@ func openDir(dir int, name string) (int, error) {
 			from = at
 		}
 		fd, err := unix.Openat2(from, part, &unix.OpenHow{
-			Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: beneath})
+			Flags: flags | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: beneath})
 		if at >= 0 {
 			_ = unix.Close(at)
 		}
@@ -245,7 +247,8 @@ func (u *unpacker) directoryAttributes(fd int, name string, h *tar.Header) error
 	if u.names += len(name); u.names > maxDirNames {
 		return ErrTooLarge
 	}
-	u.dirs = append(u.dirs, dirTime{name, timeOf(h)})
+	// A copy: the name may be a part of a text of megabytes.
+	u.dirs = append(u.dirs, dirTime{strings.Clone(name), timeOf(h)})
 	return u.settle(fd, h)
 }
 

@@ -13,6 +13,8 @@ type LandlockConfig struct {
 	// Mark is the lowest of the numbers by which its processes are marked, of
 	// which there are MarkCount.
 	Mark uint64
+	// OwnUser says that no other process has the user that its processes have.
+	OwnUser bool
 }
 
 // MarkCount is how many marks a sandbox has.
@@ -27,4 +29,5 @@ func (l *LandlockConfig) fields(c *codec) {
 	c.strs(&l.Read)
 	c.strs(&l.Devices)
 	c.u64(&l.Mark)
+	c.bool(&l.OwnUser)
 }

@@ -17,7 +17,7 @@ var samples = []message{
 		Usage:     Usage{CPU: 1}, Event: Event{Text: "t"}},
 	&Config{Box: "b", Layers: []string{"l"}, Trees: []Tree{{"n", "t", "h"}}, Fds: true, Hostname: "h", Env: []string{"e"}, Ranged: true, MaxProcs: 1<<64 - 1,
 		Base: BaseConfig{Dir: "/w"}, Limits: LimitsConfig{Memory: 1}, Mounts: []MountConfig{{Source: "s", Target: "t", ReadOnly: true}}, Landlock: LandlockConfig{Work: "w", Home: "h", Temp: "t", Own: []string{"o"}, Run: []string{"r"}, Read: []string{"R"},
-			Devices: []string{"d"}, Mark: 1 << 60}, GVisor: GVisorConfig{On: true, Restore: true}},
+			Devices: []string{"d"}, Mark: 1 << 60, OwnUser: true}, GVisor: GVisorConfig{On: true, Restore: true}},
 	&Egress{Allow: []string{"a:1", "*"}, Resolver: "r:53"},
 }
 
