@@ -209,6 +209,10 @@ func (c *buildContext) match(_ context.Context, source string) ([]string, error)
 			if err != nil {
 				continue // a link to nowhere
 			}
+			if element == "**" {
+				next = append(append(next, dir), c.directories(dir)...)
+				continue
+			}
 			names := slices.Clone(c.below[dir])
 			slices.Sort(names)
 			for _, n := range names {
@@ -224,6 +228,18 @@ func (c *buildContext) match(_ context.Context, source string) ([]string, error)
 		found = next
 	}
 	return found, nil
+}
+
+// directories returns all directories below one, without following links.
+func (c *buildContext) directories(dir string) (all []string) {
+	names := slices.Clone(c.below[dir])
+	slices.Sort(names)
+	for _, n := range names {
+		if full := path.Join(dir, n); c.files[full].mode.IsDir() {
+			all = append(append(all, full), c.directories(full)...)
+		}
+	}
+	return all
 }
 
 func isPattern(name string) bool { return strings.ContainsAny(name, `*?[`) }
@@ -248,17 +264,21 @@ func (c *buildContext) digest(ctx context.Context, name string, skip func(string
 	return hex.EncodeToString(h.Sum(nil)), err
 }
 
-// walk calls f with a file, or with all that is in a directory.
+// walk calls f with a file, or with all that is in a directory. It asks skip by
+// names in the directory, and of a file by none.
 func (c *buildContext) walk(ctx context.Context, name string, skip func(string) bool, f func(rel string, file contextFile) error) error {
 	name, err := c.resolve(name)
 	if err != nil {
 		return err
 	}
 	file := c.files[name]
-	if !file.mode.IsDir() {
-		return f(path.Base(name), file)
+	switch {
+	case file.mode.IsDir():
+		return c.walkDir(ctx, name, "", skip, f)
+	case skip(""):
+		return nil
 	}
-	return c.walkDir(ctx, name, "", skip, f)
+	return f(path.Base(name), file)
 }
 
 func (c *buildContext) walkDir(ctx context.Context, dir, rel string, skip func(string) bool, f func(string, contextFile) error) error {
@@ -266,7 +286,7 @@ func (c *buildContext) walkDir(ctx context.Context, dir, rel string, skip func(s
 	slices.Sort(names)
 	for _, n := range names {
 		full, below := path.Join(dir, n), path.Join(rel, n)
-		if skip != nil && skip(full) {
+		if skip(below) {
 			continue
 		}
 		if err := cmp.Or(ctx.Err(), f(below, c.files[full])); err != nil {

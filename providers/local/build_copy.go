@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/moby/patternmatcher"
@@ -34,14 +34,14 @@ type copying struct {
 	parents  bool                 // directories above the sources are kept
 	from     *point               // nil is the context
 	owner    string               // empty is root, or for files of another point theirs
-	mode     int64                // -1 is that of the source
+	mode     fileMode
 	exclude  *patternmatcher.PatternMatcher
 	flags    []string // for the key
 }
 
 // copy carries out a COPY or ADD.
 func (w *stageWork) copy(ctx context.Context, in *dockerfile.Instruction) error {
-	c := &copying{extract: in.Name == "ADD", mode: -1}
+	c := &copying{extract: in.Name == "ADD", mode: modeOfSource}
 	if err := w.copyWords(in, c); err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (w *stageWork) copyFlags(ctx context.Context, in *dockerfile.Instruction, c
 		if err != nil {
 			return err
 		}
-		on := !f.HasValue || value == "true" || value == "1"
+		on := !f.HasValue || strings.EqualFold(value, "true")
 		switch f.Name {
 		case "link": // layers are always apart
 		case "from":
@@ -125,7 +125,7 @@ func (w *stageWork) copyFlags(ctx context.Context, in *dockerfile.Instruction, c
 		case "chown":
 			c.owner = value
 		case "chmod":
-			c.mode, err = parseMode(value)
+			c.mode, err = parseFileMode(value)
 		case "exclude":
 			exclude = append(exclude, value)
 		case "parents":
@@ -156,20 +156,23 @@ func (w *stageWork) copyFlags(ctx context.Context, in *dockerfile.Instruction, c
 	return nil
 }
 
-func parseMode(s string) (int64, error) {
-	m, err := strconv.ParseUint(s, 8, 12)
-	if err != nil {
-		return 0, wrong("a mode is octal digits, such as 755")
+// skip returns what says of a name below an item whether it is left out; the
+// empty name is the item. Patterns are about names in the directory that is
+// copied, or those of files that are; with parents about all that is kept.
+func (c *copying) skip(it copyItem) func(rel string) bool {
+	root := ""
+	switch {
+	case c.exclude == nil:
+		return func(string) bool { return false }
+	case c.parents:
+		root = it.to
+	case !it.isDir:
+		root = path.Base(it.name)
 	}
-	return int64(m), nil
-}
-
-func (c *copying) skip(name string) bool {
-	if c.exclude == nil {
-		return false
+	return func(rel string) bool {
+		out, err := c.exclude.MatchesOrParentMatches(path.Join(root, rel))
+		return err == nil && out
 	}
-	out, err := c.exclude.MatchesOrParentMatches(name)
-	return err == nil && out
 }
 
 // copyKey is all that the outcome of a copy depends on: the contents of the
@@ -188,18 +191,16 @@ func (w *stageWork) copyKey(ctx context.Context, c *copying) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range c.sources {
-		names, err := files.match(ctx, s)
+	items, err := c.match(ctx, files)
+	if err != nil {
+		return nil, err
+	}
+	for _, it := range items {
+		d, err := files.digest(ctx, it.name, c.skip(it))
 		if err != nil {
 			return nil, err
 		}
-		for _, n := range names {
-			d, err := files.digest(ctx, n, c.skip)
-			if err != nil {
-				return nil, err
-			}
-			key = append(key, n, d)
-		}
+		key = append(key, it.name, d)
 	}
 	return key, nil
 }
@@ -208,6 +209,7 @@ func (w *stageWork) copyKey(ctx context.Context, c *copying) ([]string, error) {
 type copyItem struct {
 	name  string
 	isDir bool
+	to    string // with parents: its name below the destination
 }
 
 // into copies into a machine.
@@ -232,11 +234,17 @@ func (c *copying) into(ctx context.Context, box *engine.Box, from copySource, lo
 	})
 }
 
-// items finds what the sources name. A pattern may name nothing, if others do
-// not.
-func (c *copying) items(ctx context.Context, from copySource) ([]copyItem, error) {
+// match finds what the sources name.
+func (c *copying) match(ctx context.Context, from copySource) ([]copyItem, error) {
 	var items []copyItem
 	for _, s := range c.sources {
+		left := 0 // directories above that are not kept: those before "/./"
+		if above, below, ok := strings.Cut(s, "/./"); ok && clean(above) != "." {
+			left = 1 + strings.Count(clean(above), "/")
+			s = anyDepth(above, false) + "/" + anyDepth(below, c.parents)
+		} else {
+			s = anyDepth(s, c.parents)
+		}
 		names, err := from.match(ctx, s)
 		if err != nil {
 			return nil, err
@@ -246,13 +254,37 @@ func (c *copying) items(ctx context.Context, from copySource) ([]copyItem, error
 			if err != nil {
 				return nil, err
 			}
-			items = append(items, copyItem{n, isDir})
+			kept := strings.Split(clean(n), "/")
+			if !isDir {
+				left = min(left, len(kept)-1)
+			}
+			items = append(items, copyItem{n, isDir, path.Join(kept[min(left, len(kept)):]...)})
 		}
+	}
+	return items, nil
+}
+
+// anyDepth leaves "**" in a source where it means directories at any depth, as
+// it does with --parents. Elsewhere it means what "*" does.
+func anyDepth(source string, yes bool) string {
+	for !yes && strings.Contains(source, "**") {
+		source = strings.ReplaceAll(source, "**", "*")
+	}
+	return source
+}
+
+// items is match, and makes sure that there is something to copy. A pattern may
+// name nothing, if others do not.
+func (c *copying) items(ctx context.Context, from copySource) ([]copyItem, error) {
+	items, err := c.match(ctx, from)
+	if err != nil {
+		return nil, err
 	}
 	if len(items)+len(c.heredocs) == 0 {
 		return nil, wrong("%s: no such file", strings.Join(c.sources, " "))
 	}
-	if len(items) > 1 && !c.toDir && !c.parents {
+	isFile := func(it copyItem) bool { return !it.isDir }
+	if len(items) > 1 && !c.toDir && !c.parents && slices.ContainsFunc(items, isFile) {
 		return nil, wrong("with more than one source the destination must end in /")
 	}
 	return items, nil
@@ -269,10 +301,10 @@ func (c *copying) pack(ctx context.Context, from copySource, items []copyItem, b
 		to := target(file, path.Base(it.name))
 		switch {
 		case c.parents:
-			to = clean(it.name)
+			to = it.to
 		case it.isDir:
 			to = ""
-		case c.extract:
+		case c.extract && !c.skip(it)(""):
 			// An archive goes into the directory of the name that a file would have.
 			done, err := out.extract(ctx, from, it.name, file)
 			if err != nil {
@@ -282,7 +314,7 @@ func (c *copying) pack(ctx context.Context, from copySource, items []copyItem, b
 				continue
 			}
 		}
-		if err := from.emit(ctx, it.name, to, c.skip, out); err != nil {
+		if err := from.emit(ctx, it.name, to, c.skip(it), out); err != nil {
 			return err
 		}
 	}

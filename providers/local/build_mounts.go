@@ -153,7 +153,7 @@ func (w *stageWork) cacheMount(m *runMount, o fields) error {
 }
 
 func (w *stageWork) bindMount(ctx context.Context, m *runMount, o fields) (err error) {
-	c := &copying{dest: m.target, mode: -1}
+	c := &copying{dest: m.target, mode: modeOfSource}
 	c.sources = []string{o.take("source", o.take("src", "."))}
 	for _, flag := range []string{"rw", "readwrite", "ro", "readonly"} {
 		o.take(flag, "") // what is written is taken away in any case

@@ -27,7 +27,7 @@ type owned struct{ uid, gid int }
 type packer struct {
 	tar   *tar.Writer
 	owner *owned // nil leaves owners as they are
-	mode  int64  // -1 leaves modes as they are
+	mode  fileMode
 	log   io.Writer
 }
 
@@ -35,8 +35,8 @@ func (p *packer) header(h *tar.Header) error {
 	if p.owner != nil {
 		h.Uid, h.Gid = p.owner.uid, p.owner.gid
 	}
-	if p.mode >= 0 && h.Typeflag != tar.TypeSymlink {
-		h.Mode = p.mode
+	if h.Typeflag != tar.TypeSymlink {
+		h.Mode = p.mode.of(h.Mode, h.Typeflag == tar.TypeDir)
 	}
 	return p.tar.WriteHeader(h)
 }
@@ -160,11 +160,17 @@ func (s boxSource) match(ctx context.Context, source string) ([]string, error) {
 	for _, element := range strings.Split(clean(source), "/") {
 		var next []string
 		for _, dir := range found {
-			names, err := s.matchIn(ctx, dir, element)
+			match := s.matchIn
+			if element == "**" {
+				match = s.directories
+			}
+			names, err := match(ctx, dir, element)
 			if err != nil {
 				return nil, err
 			}
-			next = append(next, names...)
+			if next = append(next, names...); len(next) > maxContextFiles {
+				return nil, wrong("%s: more than %d files", source, maxContextFiles)
+			}
 		}
 		found = next
 	}
@@ -194,6 +200,28 @@ func (s boxSource) matchIn(ctx context.Context, dir, element string) ([]string, 
 	return found, nil
 }
 
+// directories finds a directory and all below it, without following links.
+func (s boxSource) directories(ctx context.Context, dir, element string) ([]string, error) {
+	if info, err := s.Stat(ctx, dir); err != nil || !info.Mode.IsDir() {
+		return nil, ctx.Err()
+	}
+	found := []string{dir}
+	for i := 0; i < len(found); i++ {
+		for e, err := range s.ReadDir(ctx, found[i]) {
+			if err != nil {
+				return nil, boxProblem(err)
+			}
+			if e.Mode.IsDir() {
+				found = append(found, path.Join(found[i], e.Name))
+			}
+			if len(found) > maxContextFiles {
+				return nil, wrong("%s: more than %d directories", element, maxContextFiles)
+			}
+		}
+	}
+	return found, nil
+}
+
 // boxProblem makes an error about a file in a machine the template's fault.
 func boxProblem(err error) error {
 	if _, ok := errors.AsType[*fs.PathError](err); ok {
@@ -214,6 +242,9 @@ func (s boxSource) emit(ctx context.Context, name, target string, skip func(stri
 		return boxProblem(err)
 	}
 	if !info.Mode.IsDir() {
+		if skip("") {
+			return nil
+		}
 		return s.file(ctx, name, target, info, out)
 	}
 	r, w := io.Pipe()
@@ -222,7 +253,7 @@ func (s boxSource) emit(ctx context.Context, name, target string, skip func(stri
 		defer close(done)
 		_ = w.CloseWithError(s.TarOut(ctx, name, w))
 	}()
-	err = retarget(tar.NewReader(r), name, target, skip, out)
+	err = retarget(tar.NewReader(r), target, skip, out)
 	_ = r.CloseWithError(errUnpacked)
 	<-done
 	return err
@@ -244,7 +275,7 @@ func (s boxSource) file(ctx context.Context, name, target string, info engine.En
 }
 
 // retarget copies an archive, with its names below target.
-func retarget(tr *tar.Reader, name, target string, skip func(string) bool, out *packer) error {
+func retarget(tr *tar.Reader, target string, skip func(string) bool, out *packer) error {
 	for {
 		h, err := tr.Next()
 		if err == io.EOF {
@@ -253,7 +284,7 @@ func retarget(tr *tar.Reader, name, target string, skip func(string) bool, out *
 		if err != nil {
 			return err
 		}
-		if skip(clean(path.Join(name, h.Name))) { //nolint:gosec // it is matched, not opened
+		if skip(clean(h.Name)) {
 			continue
 		}
 		dir := h.Typeflag == tar.TypeDir

@@ -12,6 +12,7 @@ import (
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers/local/internal/dockerfile"
 	"github.com/computekit/compute/providers/local/internal/engine"
+	"github.com/computekit/compute/providers/local/internal/guest"
 )
 
 // problem marks what is wrong with the template that was asked for, rather than
@@ -227,9 +228,10 @@ type stageWork struct {
 	cmdSet bool   // by this stage, so that its ENTRYPOINT does not undo it
 }
 
-// vars are what the instructions of this point may name.
+// vars are what the instructions of this point may name: also the PATH that
+// commands have, which most add to.
 func (w *stageWork) vars() dockerfile.Vars {
-	vars := slices.Clone(w.pt.args)
+	vars := append(dockerfile.Vars{"PATH=" + guest.DefaultPath}, w.pt.args...)
 	for _, kv := range w.pt.config.Env {
 		k, v, _ := strings.Cut(kv, "=")
 		vars = vars.Set(k, v)

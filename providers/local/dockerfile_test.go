@@ -93,6 +93,12 @@ func dockerCases(t testing.TB) []dockerCase {
 		{name: "copy patterns", dockerfile: "FROM host\nCOPY *.txt none* d?r/c.* /x/\n", context: tree, script: "ls /x", want: "a.txt\nb.txt\nc.txt\n"},
 		{name: "copy with parents", dockerfile: "FROM host\nCOPY --parents dir/*/d.txt a.txt /x/\n", context: tree, script: "cd /x; find . -type f | sort", want: "./a.txt\n./dir/sub/d.txt\n"},
 		{name: "copy with exclude", dockerfile: "FROM host\nCOPY --exclude=**/sub --exclude=*.txt . /x/\n", context: tree, script: "cd /x; find . -type f | sort", want: "./dir/c.txt\n./has space\n"},
+		{name: "exclude is about names in the source", dockerfile: "FROM host AS s\nCOPY --exclude=*.txt dir a.txt /x/\nCOPY --exclude=*/d* --exclude=c* d* /y\nFROM host\nCOPY --from=s --exclude=*/d.txt /x /s/x/\nCOPY --from=s /x /y /t/\nCOPY --from=s --exclude=*.txt /y/e /x/sub/d.txt /u/\n",
+			context: files("a.txt", "", "dir/c.txt", "", "dir/sub/d.txt", "", "dir2/e", ""), script: "cd /; find s t u -type f | sort", want: "t/e\nt/sub/d.txt\nu/e\n"},
+		{name: "parents from a point on, at any depth", dockerfile: "FROM host AS s\nCOPY --parents ./src/./**/*.txt src/x/./y/*.t?t /p/\nFROM host\nCOPY --from=s --parents --exclude=q/y /p/./** /q/\nCOPY --from=s --parents --exclude=x/y /p/./**/*.txt /r/\n",
+			context: files("src/a.txt", "", "src/x/b.txt", "", "src/x/y/c.txt", "", "src/x/y/n", ""), script: "cd /; find q r -type f | sort",
+			want: "q/a.txt\nq/x/b.txt\nq/x/y/c.txt\nq/y/c.txt\nr/a.txt\nr/x/b.txt\nr/y/c.txt\n"},
+		{name: "mode by changes", dockerfile: "FROM host\nCOPY --chmod=+x a.txt /a\nCOPY --chmod=u=rwX,go=rX . /d/\nCOPY --chmod=g+w,o= <<F /f\n\nF\n", context: tree, script: "stat -c %a /a /d/a.txt /d/dir /f", want: "755\n644\n755\n660\n"},
 		{name: "copy with mode", dockerfile: "FROM host\nCOPY --chmod=750 --link a.txt /x\n", context: tree, script: "stat -c %a /x", want: "750\n"},
 		{name: "copy with owner", root: true, dockerfile: "FROM host\nCOPY --chown=www-data:games a.txt /x\nCOPY --chown=7 dir /y/\n", context: tree, script: "stat -c %u:%g /x /y/sub", want: "33:60\n7:7\n"},
 		{name: "user", root: true, dockerfile: "FROM host\nUSER games\nWORKDIR /g\nRUN id -u > f\nUSER 1000:7\nRUN id -g > /tmp/g\n", script: "cat /g/f /tmp/g; stat -c %U /g; id -u", want: "5\n7\ngames\n1000\n"},
@@ -104,6 +110,12 @@ func dockerCases(t testing.TB) []dockerCase {
 		{name: "stages", dockerfile: "FROM host AS one\nRUN mkdir /out && echo built > /out/f && ln -s /out/f /out/l && chmod 700 /out/f\nFROM host AS unused\nRUN false\nFROM host\nCOPY --from=one /out /in\nCOPY --from=one /out/* /single/\nRUN test ! -e /out\n",
 			script: "cat /in/f; readlink /in/l; stat -c %a /in/f; cat /single/f", want: "built\n/out/f\n700\nbuilt\n"},
 		{name: "a stage on a stage", dockerfile: "FROM host AS base\nENV A=1\nARG X=gone\nRUN echo 1 > /f\nFROM Base\nRUN echo \"2$X\" >> /f\n", script: "cat /f; echo $A", want: "1\n2\n1\n"},
+		{name: "stages by number", dockerfile: "FROM host\nRUN echo built > /out\nFROM host\nRUN --mount=from=0,source=/out,target=/x cat /x > /y\nCOPY --from=0 /out /in\nFROM host\nRUN false\n",
+			extra: local.BuildOptions{Target: "1"}, script: "cat /in /y", want: "built\nbuilt\n"},
+		{name: "more for the PATH", dockerfile: "FROM host\nENV PATH=\"/app/bin:$PATH\"\nRUN mkdir -p /app/bin && ln -s /usr/bin/env /app/bin/mine && mine true\n", script: "mine echo found", want: "found\n"},
+		{name: "as for Node", dockerfile: dockerfileForNode, context: files("package.json", "{}", "src/main.js", "main", ".dockerignore", "**/node_modules\n*.md\n!keep.md\n", "node_modules/old", "", "a.md", "", "keep.md", ""),
+			script: "pwd; find . -type f | sort; echo $NODE_ENV; ls -d /root/.npm /tmp/pkg 2>/dev/null", want: "/app\n./dist/keep.md\n./dist/main.js\n./node_modules/m/index.js\nproduction\n"},
+		{name: "as for Python, from another system", dockerfile: strings.ReplaceAll(dockerfileForPython, "\n", "\r\n"), script: "cd /app; tr -d '\\r' < all", want: "literal $PWD\nexpanded 1\npipe failed\n42\n"},
 		{name: "target", dockerfile: "FROM host AS one\nRUN echo one > /f\nFROM host\nRUN false\n", extra: local.BuildOptions{Target: "one"}, script: "cat /f", want: "one\n"},
 		{name: "shell", dockerfile: "FROM host\nSHELL [\"/usr/bin/perl\", \"-e\"]\nRUN open F, '>/f'; print F 'perl'\n", script: "cat /f", want: "perl"},
 		{name: "removal of the host's files", dockerfile: "FROM host\nRUN rm -rf /usr/games /srv\n", script: "ls -d /usr/games /srv 2>/dev/null; echo end", want: "end\n"},
@@ -139,6 +151,55 @@ func dockerCases(t testing.TB) []dockerCase {
 		{name: "bad port", dockerfile: "FROM host\nEXPOSE 70000\n", fail: "Dockerfile:2: EXPOSE", kind: compute.ErrInvalid},
 	}
 }
+
+// What many Dockerfiles look like.
+const (
+	dockerfileForNode = `# syntax=docker/dockerfile:1
+ARG NODE=host
+FROM ${NODE} AS deps
+WORKDIR /app
+COPY package.json package-lock.json* ./
+RUN --mount=type=cache,target=/root/.npm,sharing=locked \
+    --mount=type=bind,source=package.json,target=/tmp/pkg \
+    # as npm ci would
+    test -s /tmp/pkg && mkdir -p node_modules/m && echo m > node_modules/m/index.js
+
+FROM deps AS build
+COPY . .
+RUN mkdir dist && mv src/main.js *.md dist/
+
+FROM ${NODE}
+LABEL org.opencontainers.image.title="an application" \
+      maintainer='me <me@example.com>'
+ENV NODE_ENV=production \
+    PATH=/app/bin:$PATH
+WORKDIR /app
+COPY --from=deps --link /app/node_modules ./node_modules
+COPY --from=build /app/dist ./dist
+EXPOSE 3000/tcp
+HEALTHCHECK --interval=30s --timeout=3s --retries=3 CMD curl -f http://localhost:3000/ || exit 1
+ENTRYPOINT ["node", "dist/main.js"]
+CMD ["--port", "3000"]
+`
+	dockerfileForPython = `FROM host AS builder
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=off
+WORKDIR /build
+COPY <<"one.txt" <<two.txt ./
+literal $PWD
+one.txt
+expanded ${PYTHONUNBUFFERED}
+two.txt
+RUN false | true || echo "pipe failed" > three.txt
+RUN echo $((6 * 7)) > \
+    # the answer
+
+    four.txt
+FROM host
+COPY --from=builder /build/ /app/
+RUN cd /app && cat one.txt two.txt three.txt four.txt > all
+`
+)
 
 // linkedContext is a directory with a link that leads out of it.
 func linkedContext(t testing.TB) fs.FS {

@@ -355,8 +355,17 @@ func TestFullDisk(t *testing.T) {
 			require.ErrorIs(t, err, compute.ErrUnavailable)
 		}
 	}
-	require.NoError(t, sb.Filesystem().RemoveAll(ctx, "fill"))
-	requireNothingLeft(t, c, dir)
+	// Who comes to make room, when there is none at all, finds what there is.
+	fill := filepath.Join(dir, "fill")
+	require.ErrorIs(t, os.WriteFile(fill, make([]byte, 24<<20), 0o600), syscall.ENOSPC)
+	next := newLocal(t, dir, local.Namespaces)
+	_, err = next.CreateSandbox(ctx, nil)
+	require.ErrorIs(t, err, compute.ErrUnavailable)
+	found, err := next.GetSandbox(ctx, sb.ID())
+	require.NoError(t, err)
+	require.NoError(t, found.Filesystem().RemoveAll(ctx, "fill"))
+	requireNothingLeft(t, next, dir)
+	require.NoError(t, os.Remove(fill))
 }
 
 // Without user namespaces New names what is missing and makes nothing.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers/local/internal/engine"
@@ -98,7 +99,9 @@ func open(ctx context.Context, cfg Config) (*state, Isolation, error) {
 	return nil, "", errors.Join(errs...)
 }
 
-// open opens the state directory, if this machine has the tier.
+// open opens the state directory, if this machine has the tier. A full disk
+// says nothing about that, and who makes room on it needs the provider: what
+// there is can be used and removed, and what is started is isolated or fails.
 func (t tier) open(ctx context.Context, cfg Config) (*state, error) {
 	dir, err := t.stateDir(cfg.Dir)
 	if err != nil {
@@ -108,7 +111,9 @@ func (t tier) open(ctx context.Context, cfg Config) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = t.try(ctx, dir, cfg)
+	if _, err = t.try(ctx, dir, cfg); errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		err = nil
+	}
 	return s, err
 }
 

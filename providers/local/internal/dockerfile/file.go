@@ -4,7 +4,9 @@ import (
 	"errors"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // A File is a Dockerfile in stages.
@@ -25,10 +27,14 @@ type Stage struct {
 // Stage returns the index of the stage with that name or number among the
 // first n, or -1.
 func (f *File) Stage(name string, n int) int {
-	for i := min(n, len(f.Stages)) - 1; i >= 0; i-- {
+	n = min(n, len(f.Stages))
+	for i := n - 1; i >= 0; i-- {
 		if f.Stages[i].Name != "" && strings.EqualFold(f.Stages[i].Name, name) {
 			return i
 		}
+	}
+	if i, err := strconv.ParseUint(name, 10, 31); err == nil && int(i) < n {
+		return int(i)
 	}
 	return -1
 }
@@ -51,12 +57,60 @@ var kinds = map[string]kind{
 	"HEALTHCHECK": {flags: []string{"interval", "timeout", "start-period", "start-interval", "retries"}},
 }
 
+// Flags that may be there more than once, and that are true or false.
+var (
+	repeated = []string{"mount", "exclude"}
+	booleans = []string{"link", "parents", "unpack", "keep-git-dir"}
+)
+
+// checkFlags finds flags that an instruction has not, twice or without a value.
+func (in *Instruction) checkFlags(k kind) error {
+	seen := map[string]bool{}
+	for _, f := range in.Flags {
+		isBool := slices.Contains(booleans, f.Name)
+		switch {
+		case !slices.Contains(k.flags, f.Name):
+			return errorAt(in.Line, "%s has no flag --%s", in.Name, f.Name)
+		case seen[f.Name] && !slices.Contains(repeated, f.Name):
+			return errorAt(in.Line, "the flag --%s is there twice", f.Name)
+		case !isBool && !f.HasValue:
+			return errorAt(in.Line, "the flag --%s needs a value", f.Name)
+		case isBool && f.HasValue && !slices.Contains([]string{"true", "false"}, strings.ToLower(f.Value)):
+			return errorAt(in.Line, "--%s is true or false, not %q", f.Name, f.Value)
+		}
+		seen[f.Name] = true
+	}
+	return nil
+}
+
+// checkHealth finds what is wrong with a HEALTHCHECK, though nothing comes of it.
+func (in *Instruction) checkHealth() error {
+	word, rest := cutSpace(in.Text)
+	switch word = strings.ToUpper(word); {
+	case word == "NONE" && rest == "", word == "CMD" && rest != "":
+	case word == "NONE" || word == "CMD":
+		return errorAt(in.Line, "HEALTHCHECK is written HEALTHCHECK CMD command or HEALTHCHECK NONE")
+	default:
+		return errorAt(in.Line, "HEALTHCHECK is CMD or NONE, not %s", word)
+	}
+	for _, f := range in.Flags {
+		var err error
+		if f.Name == "retries" {
+			_, err = strconv.ParseUint(f.Value, 10, 31)
+		} else if d, derr := time.ParseDuration(f.Value); derr != nil || d < 0 {
+			err = errors.New("it is no time")
+		}
+		if err != nil {
+			return errorAt(in.Line, "--%s=%s: %w", f.Name, f.Value, err)
+		}
+	}
+	return nil
+}
+
 // check finds what is wrong with an instruction whatever its variables are.
 func (in *Instruction) check(k kind) error {
-	for _, f := range in.Flags {
-		if !slices.Contains(k.flags, f.Name) {
-			return errorAt(in.Line, "%s has no flag --%s", in.Name, f.Name)
-		}
+	if err := in.checkFlags(k); err != nil {
+		return err
 	}
 	if in.Text == "" && !k.empty {
 		return errorAt(in.Line, "%s needs an argument", in.Name)
@@ -66,6 +120,12 @@ func (in *Instruction) check(k kind) error {
 	}
 	if in.Name == "RUN" && in.IsExec() && len(in.Exec) == 0 {
 		return errorAt(in.Line, "RUN has no command")
+	}
+	if _, more := cutSpace(in.Text); in.Name == "STOPSIGNAL" && more != "" {
+		return errorAt(in.Line, "STOPSIGNAL takes one signal")
+	}
+	if in.Name == "HEALTHCHECK" {
+		return in.checkHealth()
 	}
 	return nil
 }

@@ -12,8 +12,6 @@ import (
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
-const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 // workDir is where commands run and relative names start; see makeWorkDir.
 var workDir = "/workspace"
 
@@ -71,7 +69,7 @@ func (s *server) attributes(r *wire.Request, who user) *syscall.SysProcAttr {
 // environment puts the command's variables over the sandbox's, over those
 // that programs can hardly do without.
 func (s *server) environment(r *wire.Request, who user) []string {
-	env := []string{"PATH=" + defaultPath, "HOME=" + who.home, "USER=" + who.name, "LOGNAME=" + who.name, "LANG=C.UTF-8"}
+	env := []string{"PATH=" + DefaultPath, "HOME=" + who.home, "USER=" + who.name, "LOGNAME=" + who.name, "LANG=C.UTF-8"}
 	if plain != nil {
 		env = append(env, "TMPDIR="+plain.config.Temp)
 	}

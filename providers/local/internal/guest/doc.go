@@ -21,6 +21,9 @@ const (
 // LayersName is the directory of an archive that holds layers.
 const LayersName = "layers"
 
+// DefaultPath is the PATH of commands that are given none.
+const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // What a tree process can be told to do.
 const (
 	TreeUnpackImage = "unpack-image" // an archive from standard input, into a directory
