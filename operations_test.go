@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -172,4 +173,63 @@ func TestOpenFileFromMemoryEndsWithItsContext(t *testing.T) {
 	var about *fs.PathError
 	require.ErrorAs(t, err, &about)
 	require.NoError(t, r.Close())
+}
+
+// counted hands out streams and connections and counts those that are closed.
+type counted struct {
+	compute.Compute
+	closed *int
+}
+
+type countedSandbox struct {
+	compute.Sandbox
+	closed *int
+}
+
+type countedFS struct {
+	compute.Filesystem
+	closed *int
+}
+
+type countedConn struct {
+	net.Conn
+	closed *int
+}
+
+func (c counted) CreateSandbox(ctx context.Context, opts *compute.CreateSandboxOptions) (compute.Sandbox, error) {
+	sb, err := c.Compute.CreateSandbox(ctx, opts)
+	return countedSandbox{sb, c.closed}, err
+}
+
+func (s countedSandbox) DialContext(context.Context, string, string) (net.Conn, error) {
+	return countedConn{nil, s.closed}, nil
+}
+
+func (s countedSandbox) Filesystem() compute.Filesystem {
+	return countedFS{s.Sandbox.Filesystem(), s.closed}
+}
+
+func (f countedFS) OpenFile(context.Context, string) (io.ReadCloser, error) {
+	return countedConn{nil, f.closed}, nil
+}
+
+func (c countedConn) Close() error {
+	*c.closed++
+	return nil
+}
+
+func TestLateFailuresCloseStreams(t *testing.T) {
+	p, closed := stub.New(stub.Config{}), 0
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	c := compute.Intercept(counted{p, &closed}, failLate("open file"), failLate("dial"))
+	sb, err := c.CreateSandbox(t.Context(), nil)
+	require.NoError(t, err)
+	r, err := compute.OpenFile(t.Context(), sb.Filesystem(), "f")
+	require.ErrorIs(t, err, errLate)
+	assert.Nil(t, r)
+	assert.Equal(t, 1, closed)
+	conn, err := compute.Dial(t.Context(), sb, "tcp", "127.0.0.1:80")
+	require.ErrorIs(t, err, errLate)
+	assert.Nil(t, conn)
+	assert.Equal(t, 2, closed)
 }
