@@ -58,7 +58,8 @@
 // Processes in the background are executions of the service, which keeps all
 // their output. What the provider knows of them is in /tmp/.compute of the
 // devbox. Named shells are the service's; their commands' output arrives when
-// they end. Runloop's own terminals are there as
+// they end, and until then is in files in the devbox: with writers all of it,
+// otherwise no more than can be returned. Runloop's own terminals are there as
 // [github.com/computekit/compute/providers/runloop/runloopapi.Devbox.Terminal].
 //
 // # Files

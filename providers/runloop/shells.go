@@ -61,19 +61,45 @@ func (sh *Shell) id() string { return fmt.Sprintf("%s-%d.", sh.hash, sh.n) }
 
 // shellScript runs a command in a named shell. It leaves nothing behind in the
 // shell but a few variables.
+//
+// As the shell has to run the command itself, what looks at the length of its
+// output is beside it: no job of the shell's, which the command could wait for,
+// and not marked, so that nobody waits for its end. As in captured.go it knows the
+// length by the position in the files, and throws away what is beyond the part
+// that can be returned; what goes to writers is kept to the end. It ends with the
+// shell, or when the files are gone.
 const shellScript = `export ` + shellMark + `=%[1]s ` + markName + `=%[2]s
 mkdir -p -m 1777 ` + stateDir + ` 2>/dev/null
 if mkdir -m 700 ` + stateDir + `/%[2]s 2>/dev/null; then
 %[3]s
-{ %[4]s
+{ (
+set +e +u +x +C
+IFS=$' \t\n' d=` + stateDir + `/%[2]s
+unset ` + shellMark + ` ` + markName + `
+full() {
+[ "$2" -gt $3 ] || return
+[ -e $d/${1}d ] || { head -c $3 $d/$1 >$d/${1}h && : >$d/${1}d; }
+: >$d/$1
+}
+pos() { read -r v v </proc/$BASHPID/fdinfo/$1 && full $2 $v $3; }
+while sleep .25 && [ -e $d/o ] && kill -0 $$; do pos 8 o %[5]d; pos 9 e %[6]d; done &
+echo $! >$d/w
+) 8>&1 9>&2 >/dev/null 2>&1 </dev/null
+%[4]s
 } <` + stateDir + `/%[2]s/i >>` + stateDir + `/%[2]s/o 2>>` + stateDir + `/%[2]s/e
 __compute=$? __compute_jobs=$(jobs -p)
 unset ` + markName + `
 (
 exec 3>&1 4>&2 2>/dev/null
-d=` + stateDir + `/%[2]s
-out() { [ -s $1 ] && { printf :; head -c %[5]d $1 | base64 -w0; echo; }; }
-out $d/o >&3; out $d/e >&4
+set +e +u
+IFS=$' \t\n' d=` + stateDir + `/%[2]s
+read -r w <$d/w && kill -9 $w
+out() {
+f=$d/$1
+[ -e ${f}d ] && f=${f}h
+[ -s $f ] && head -c $2 $f | base64 -w 1048576 | sed s/^/:/
+}
+out o %[5]d >&3; out e %[6]d >&4
 [ -s $d/x ] && read -r __compute <$d/x
 rm -rf $d
 for j in $__compute_jobs; do
@@ -142,7 +168,20 @@ func (sh *Shell) text(l *launch) (string, error) {
 		}
 		what = "( q=" + stateDir + "/" + l.id + "/; set --; s=; " + run + " )"
 	}
-	return fmt.Sprintf(shellScript, sh.id(), l.id, l.inputFile(stateDir+"/"+l.id+"/i"), what, compute.MaxCapture+1), nil
+	out, errs := shellLimits(l.cmd)
+	return fmt.Sprintf(shellScript, sh.id(), l.id, l.inputFile(stateDir+"/"+l.id+"/i"), what, out, errs), nil
+}
+
+// shellLimits returns how much of each output is kept: all that goes to a writer.
+func shellLimits(cmd *compute.Command) (stdout, stderr int64) {
+	stdout, stderr = compute.MaxCapture+1, compute.MaxCapture+1
+	if cmd.Stdout != nil {
+		stdout = 1 << 62
+	}
+	if cmd.Stderr != nil {
+		stderr = 1 << 62
+	}
+	return stdout, stderr
 }
 
 // stop ends a command whose context has ended, or whose answer was lost, and
@@ -163,21 +202,40 @@ func (sh *Shell) stop(r *run, cause error) (*compute.Result, error) {
 	if kerr != nil {
 		cause = errors.Join(cause, fmt.Errorf("the command may run on: %w", kerr))
 	}
-	said, err := s.script(clean, fmt.Sprintf(salvageScript, r.l.id, compute.MaxCapture+1))
-	if err == nil {
-		out, errs, _ := strings.Cut(said, "\n")
-		_ = (&frames{w: r.streams.Stdout}).text(out + "\n") // the cause is what is reported
-		_ = (&frames{w: r.streams.Stderr}).text(errs)
+	res, err := sh.salvage(clean, r)
+	if err != nil {
+		cause = errors.Join(cause, fmt.Errorf("its output is lost: %w", err))
 	}
-	res := &compute.Result{}
-	r.streams.Close(res)
 	return r.cut(res), s.wrap(r.ctx, r.op, cause)
 }
 
-// salvageScript prints what a command of a shell has printed that was killed.
+// salvage returns the output of a command that was killed.
+func (sh *Shell) salvage(ctx context.Context, r *run) (*compute.Result, error) {
+	out, errs := shellLimits(r.l.cmd)
+	view, err := sh.s.p.client.Devboxes.ExecuteAndAwait(ctx, sh.s.id, &runloopapi.ExecuteParams{
+		Command: fmt.Sprintf(salvageScript, r.l.id, out, errs), CommandID: newID()}, allLines)
+	if err == nil {
+		var res *compute.Result
+		if res, err = r.result(ctx, view); err == nil {
+			return res, nil
+		}
+	}
+	res := &compute.Result{}
+	r.streams.Close(res)
+	return res, err
+}
+
+// salvageScript prints what a command of a shell has printed that was killed. What
+// looks at the length of the files may do so yet: they get other names first.
 const salvageScript = `d=` + stateDir + `/%s
-for f in o e; do printf :; [ -s $d/$f ] && head -c %d $d/$f | base64 -w0; echo; done
-rm -rf $d/o $d/e
+out() {
+[ -e $d/$1 ] && mv $d/$1 $d/$1.
+[ -e $d/${1}d ] && f=$d/${1}h || f=$d/$1.
+[ -s $f ] && head -c $2 $f | base64 -w 1048576 | sed s/^/:/
+}
+out o %d; echo =0
+out e %d >&2; echo = >&2
+rm -rf $d/[oe]*
 `
 
 const closeShellScript = `f=` + stateDir + `/shell-%[1]s
