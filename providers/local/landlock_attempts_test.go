@@ -118,6 +118,14 @@ var roundabout = []escape{
 	{name: "walking into a root", want: denied, try: ofHost("root/", opened)},
 	{name: "another's processors", want: denied, try: func(string, string) error { return unix.SchedSetaffinity(hostPID(), &unix.CPUSet{1}) }},
 
+	{name: "the machine's handler of core dumps", want: denied, try: func(string, string) error {
+		_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 0, Max: 0})
+		var now unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_CORE, &now); err != nil || now.Cur != 1 {
+			return err
+		}
+		return syscall.EPERM
+	}},
 	{name: "opening by a handle", want: denied, try: plainly(unix.SYS_OPEN_BY_HANDLE_AT)},
 	{name: "the tree of mounts", want: denied, try: plainly(unix.SYS_OPEN_TREE)},
 	{name: "a new file system", want: denied, try: plainly(unix.SYS_FSOPEN)},

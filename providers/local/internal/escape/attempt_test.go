@@ -275,4 +275,5 @@ var (
 	errEmpty = errors.New("there is nothing in it")
 	errLives = errors.New("it lives on")
 	errNone  = errors.New("there are none")
+	errStays = errors.New("it stays as it is")
 )

@@ -101,6 +101,29 @@ var beyondAttempts = []attempt{
 		buf, size := [84]byte{}, uint32(84)
 		return sys(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_IP, getInfo, uintptr(unsafe.Pointer(&buf)), uintptr(unsafe.Pointer(&size)))
 	}},
+	{class: "the machine", name: "have its handler of core dumps run, as its root", by: bySeccomp, control: bare.to(nil, unix.EINVAL), alone: true,
+		do: func(w *world) error {
+			var now unix.Rlimit
+			if err := unix.Getrlimit(unix.RLIMIT_CORE, &now); err != nil {
+				panic(err)
+			}
+			const none = 1 // all others have the handler run, also 0
+			if w.Target == 1 && now.Cur != none {
+				return nil
+			}
+			before := now.Cur
+			now.Cur = 1 - min(now.Cur, 1)
+			if err := unix.Setrlimit(unix.RLIMIT_CORE, &now); err != nil {
+				return err
+			}
+			if err := unix.Getrlimit(unix.RLIMIT_CORE, &now); err != nil {
+				panic(err)
+			}
+			if now.Cur != before {
+				return nil
+			}
+			return errStays
+		}},
 	{class: "processes", name: "end init by a queued signal, or by its pidfd", by: byInit, control: bare, do: func(w *world) error {
 		info := unix.Siginfo{Code: -1} // SI_QUEUE
 		fd, err := unix.PidfdOpen(w.target(), 0)

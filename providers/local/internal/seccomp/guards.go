@@ -36,12 +36,21 @@ var guards = []Rule{
 	// C libraries set the ordinary class for other threads of their process.
 	{Nr: unix.SYS_SCHED_SETSCHEDULER, Errno: unix.EPERM, When: []Cond{{Arg: 0, Op: NotEqual, Value: 0}, {Arg: 1, Op: NotEqual, Value: unix.SCHED_NORMAL}}},
 	{Nr: unix.SYS_SCHED_SETATTR, Errno: unix.EPERM, When: []Cond{{Arg: 0, Op: NotEqual, Value: 0}}},
+	// It succeeds and does nothing: programs that keep secrets insist on no cores.
+	{Nr: unix.SYS_SETRLIMIT, When: []Cond{{Arg: 0, Op: Equal, Value: unix.RLIMIT_CORE}}},
+	{Nr: unix.SYS_PRLIMIT64, When: []Cond{{Arg: 1, Op: Equal, Value: unix.RLIMIT_CORE}, notNil(2, false)}},
+	{Nr: unix.SYS_PRLIMIT64, When: []Cond{{Arg: 1, Op: Equal, Value: unix.RLIMIT_CORE}, notNil(2, true)}},
 	{Nr: unix.SYS_PERSONALITY, Errno: unix.EPERM, When: noneOf(0, personalities...)},
 	// Line disciplines are old drivers, some loaded when asked for.
 	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{Arg: 1, Op: Equal, Value: tiocsetd}}},
 }
 
 const ioprioProcess = 1
+
+// CoreLimit is the limit of core dumps with which there is none. With a limit of
+// 0 there is no file, but where the machine has a program for core dumps the
+// kernel still runs it, as the machine's root, on what a sandbox has made crash.
+const CoreLimit = 1
 
 // Others returns the rules about other processes' limits, which are for
 // commands and not for init: it sets those of commands.

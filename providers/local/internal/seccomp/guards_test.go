@@ -18,6 +18,10 @@ func TestGuards(t *testing.T) {
 	}{
 		"own limit":            {retAllow, unix.SYS_PRLIMIT64, []uint64{0, unix.RLIMIT_NOFILE, 1}},
 		"init's limit":         {errno(unix.EPERM), unix.SYS_PRLIMIT64, []uint64{1, unix.RLIMIT_NOFILE, 1}},
+		"core dumps":           {errno(0), unix.SYS_SETRLIMIT, []uint64{unix.RLIMIT_CORE, 0x1234}},
+		"core dumps, as new":   {errno(0), unix.SYS_PRLIMIT64, []uint64{0, unix.RLIMIT_CORE, 0x1234}},
+		"core dumps, high":     {errno(0), unix.SYS_PRLIMIT64, []uint64{0, unix.RLIMIT_CORE, 1 << 32}},
+		"asking for them":      {retAllow, unix.SYS_PRLIMIT64, []uint64{0, unix.RLIMIT_CORE, 0, 0x1234}},
 		"own priority":         {retAllow, unix.SYS_SETPRIORITY, []uint64{unix.PRIO_PROCESS, 0, 5}},
 		"init's priority":      {errno(unix.EPERM), unix.SYS_SETPRIORITY, []uint64{unix.PRIO_PROCESS, 1, 5}},
 		"group's priority":     {errno(unix.EPERM), unix.SYS_SETPRIORITY, []uint64{unix.PRIO_PGRP, 0, 5}},
