@@ -86,6 +86,7 @@ type world struct {
 	State    string // the sandbox's directory
 	Device   string // a device of the machine's
 	Target   int    // a process to attack: init, inside
+	NoCores  bool   // the limit of core dumps is 0, and not to be raised
 
 	helper *exec.Cmd
 }

@@ -108,7 +108,7 @@ var beyondAttempts = []attempt{
 				panic(err)
 			}
 			const none = 1 // all others have the handler run, also 0
-			if w.Target == 1 && now.Cur != none {
+			if w.Target == 1 && now.Cur != none && !w.NoCores {
 				return nil
 			}
 			before := now.Cur
