@@ -83,6 +83,24 @@ var beyondAttempts = []attempt{
 		do: func(*world) error { return writable("/proc/sys/fs/binfmt_misc/register") }},
 	{class: "devices", name: "find any device but the harmless ones", by: byMounts, control: same, do: oddDevice},
 	{class: "sockets", name: "any other family of sockets", by: bySeccomp, errnos: []syscall.Errno{unix.EAFNOSUPPORT}, control: bare, do: anyFamily},
+	{class: "sockets", name: "a protocol's module by the type of a socket", by: bySeccomp, errnos: []syscall.Errno{unix.EPROTONOSUPPORT}, control: differs,
+		do: func(*world) (err error) {
+			for kind := range 16 {
+				if kind >= unix.SOCK_STREAM && kind <= unix.SOCK_RAW {
+					continue
+				}
+				for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+					got := opens1(family, kind, 0)
+					if got == nil {
+						return nil
+					}
+					if err == nil || !errors.Is(got, unix.EPROTONOSUPPORT) {
+						err = got
+					}
+				}
+			}
+			return err
+		}},
 	{class: "sockets", name: "netlink: any other protocol", by: bySeccomp, errnos: []syscall.Errno{unix.EPROTONOSUPPORT}, control: bare, do: func(*world) (err error) {
 		for protocol := 1; protocol < 32; protocol++ {
 			if err = opens1(unix.AF_NETLINK, unix.SOCK_RAW, protocol); err == nil {

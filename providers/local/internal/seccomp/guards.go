@@ -64,10 +64,21 @@ func Others() []Rule {
 var networks = []Rule{
 	{Nr: unix.SYS_SOCKET, Errno: unix.EPROTONOSUPPORT, When: append([]Cond{{Arg: 0, Op: Equal, Value: unix.AF_INET}}, noneOf(2, protocols...)...)},
 	{Nr: unix.SYS_SOCKET, Errno: unix.EPROTONOSUPPORT, When: append([]Cond{{Arg: 0, Op: Equal, Value: unix.AF_INET6}}, noneOf(2, protocols...)...)},
+	// A protocol of 0 means one by the type, which may be DCCP.
+	{Nr: unix.SYS_SOCKET, Errno: unix.EPROTONOSUPPORT, When: append([]Cond{{Arg: 0, Op: Equal, Value: unix.AF_INET}}, oddType...)},
+	{Nr: unix.SYS_SOCKET, Errno: unix.EPROTONOSUPPORT, When: append([]Cond{{Arg: 0, Op: Equal, Value: unix.AF_INET6}}, oddType...)},
 	{Nr: unix.SYS_SOCKETPAIR, Errno: unix.EAFNOSUPPORT, When: []Cond{{Arg: 0, Op: NotEqual, Value: unix.AF_UNIX}}},
 }
 
 var protocols = []uint32{0, unix.IPPROTO_ICMP, unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_ICMPV6}
+
+// oddType holds if a socket's type, which shares its argument with flags, is none
+// of the usual ones.
+var oddType = []Cond{
+	{Arg: 1, Mask: typeMask, Op: NotEqual, Value: unix.SOCK_STREAM},
+	{Arg: 1, Mask: typeMask, Op: NotEqual, Value: unix.SOCK_DGRAM},
+	{Arg: 1, Mask: typeMask, Op: NotEqual, Value: unix.SOCK_RAW},
+}
 
 // noneOf holds if the argument is none of the values.
 func noneOf(arg uint32, values ...uint32) []Cond {
