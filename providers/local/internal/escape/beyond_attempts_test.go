@@ -101,6 +101,21 @@ var beyondAttempts = []attempt{
 			}
 			return err
 		}},
+	{class: "sockets", name: "the modules of bridges and virtual networks, by a socket's requests", by: bySeccomp, errnos: eperm, control: differs,
+		do: func(*world) (err error) {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				panic(err)
+			}
+			defer unix.Close(fd)
+			for _, request := range []uintptr{0x8940, 0x8941, 0x8982, 0x8983, 0x89a0, 0x89a1} {
+				got := sys(unix.SYS_IOCTL, uintptr(fd), request, nowhere)
+				if err == nil || !errors.Is(got, unix.EPERM) {
+					err = got
+				}
+			}
+			return err
+		}},
 	{class: "sockets", name: "netlink: any other protocol", by: bySeccomp, errnos: []syscall.Errno{unix.EPROTONOSUPPORT}, control: bare, do: func(*world) (err error) {
 		for protocol := 1; protocol < 32; protocol++ {
 			if err = opens1(unix.AF_NETLINK, unix.SOCK_RAW, protocol); err == nil {

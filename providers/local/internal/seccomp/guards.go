@@ -24,7 +24,13 @@ var unavailable = []uint32{
 // personalities are those that change nothing about memory: as in containers.
 var personalities = []uint32{0, 8, 0x20000, 0x20008, 0xffffffff}
 
-const tiocsetd = 0x5423
+const (
+	tiocsetd    = 0x5423
+	siocgifbr   = 0x8940
+	siocbraddbr = 0x89a0
+	siocgifvlan = 0x8982
+	pair        = 0xfffffffe // of requests, whose numbers differ in the last bit
+)
 
 // guards keep init's hands free. It has the user of the commands that run as
 // root, and to the kernel that is enough to change another's limits and turns.
@@ -43,6 +49,11 @@ var guards = []Rule{
 	{Nr: unix.SYS_PERSONALITY, Errno: unix.EPERM, When: noneOf(0, personalities...)},
 	// Line disciplines are old drivers, some loaded when asked for.
 	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{Arg: 1, Op: Equal, Value: tiocsetd}}},
+	// For bridges and virtual networks the kernel loads a module before it looks
+	// who asks: two requests each.
+	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{Arg: 1, Mask: pair, Op: Equal, Value: siocgifbr}}},
+	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{Arg: 1, Mask: pair, Op: Equal, Value: siocbraddbr}}},
+	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{Arg: 1, Mask: pair, Op: Equal, Value: siocgifvlan}}},
 }
 
 const ioprioProcess = 1
