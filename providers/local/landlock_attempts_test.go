@@ -49,6 +49,8 @@ func nul(s string) uintptr {
 	return uintptr(unsafe.Pointer(p))
 }
 
+const cores = "the machine's handler of core dumps"
+
 // rooted are those that an ordinary user's sandbox, which is that user, may do.
 var rooted = map[string]bool{"changing a mode": true, "changing times": true, "changing an attribute": true, "changing the state's modes": true}
 
@@ -118,6 +120,14 @@ var roundabout = []escape{
 	{name: "walking into a root", want: denied, try: ofHost("root/", opened)},
 	{name: "another's processors", want: denied, try: func(string, string) error { return unix.SchedSetaffinity(hostPID(), &unix.CPUSet{1}) }},
 
+	{name: cores, want: denied, try: func(string, string) error {
+		_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 0, Max: 0})
+		var now unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_CORE, &now); err != nil || now.Cur != 1 {
+			return err
+		}
+		return syscall.EPERM
+	}},
 	{name: "opening by a handle", want: denied, try: plainly(unix.SYS_OPEN_BY_HANDLE_AT)},
 	{name: "the tree of mounts", want: denied, try: plainly(unix.SYS_OPEN_TREE)},
 	{name: "a new file system", want: denied, try: plainly(unix.SYS_FSOPEN)},

@@ -5,6 +5,10 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/computekit/compute/providers/local/internal/seccomp"
 )
 
 // expendable is how much sooner than by its size alone a process of a sandbox
@@ -23,4 +27,11 @@ func makeExpendable(pid int) {
 	if now, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && now < expendable {
 		_ = os.WriteFile(file, []byte(strconv.Itoa(expendable)), 0)
 	}
+}
+
+// refuseCores keeps the machine's program for core dumps from what a sandbox
+// makes crash. Init does that itself, but where the limit is lower already it
+// takes the rights of this program, if it has them.
+func refuseCores(pid int) {
+	_ = unix.Prlimit(pid, unix.RLIMIT_CORE, &unix.Rlimit{Cur: seccomp.CoreLimit, Max: seccomp.CoreLimit}, nil)
 }

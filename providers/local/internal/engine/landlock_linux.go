@@ -204,6 +204,7 @@ func (l *restricted) converse(control wire.Conn) error {
 	if err := writeRecord(l.spec.Dir, l.proc.Pid, record{Mark: l.mark}); err != nil {
 		return err
 	}
+	refuseCores(l.proc.Pid)
 	if err := heard(control); err != nil {
 		return err
 	}

@@ -263,6 +263,7 @@ func (l *launcher) converse(control wire.Conn, joined func() error) error {
 		return err
 	}
 	makeExpendable(l.proc.Pid)
+	refuseCores(l.proc.Pid)
 	if err := heard(control); err != nil {
 		return err
 	}

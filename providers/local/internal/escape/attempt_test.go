@@ -86,6 +86,7 @@ type world struct {
 	State    string // the sandbox's directory
 	Device   string // a device of the machine's
 	Target   int    // a process to attack: init, inside
+	NoCores  bool   // the limit of core dumps is 0, and not to be raised
 
 	helper *exec.Cmd
 }
@@ -275,4 +276,5 @@ var (
 	errEmpty = errors.New("there is nothing in it")
 	errLives = errors.New("it lives on")
 	errNone  = errors.New("there are none")
+	errStays = errors.New("it stays as it is")
 )

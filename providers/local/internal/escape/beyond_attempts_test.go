@@ -83,6 +83,39 @@ var beyondAttempts = []attempt{
 		do: func(*world) error { return writable("/proc/sys/fs/binfmt_misc/register") }},
 	{class: "devices", name: "find any device but the harmless ones", by: byMounts, control: same, do: oddDevice},
 	{class: "sockets", name: "any other family of sockets", by: bySeccomp, errnos: []syscall.Errno{unix.EAFNOSUPPORT}, control: bare, do: anyFamily},
+	{class: "sockets", name: "a protocol's module by the type of a socket", by: bySeccomp, errnos: []syscall.Errno{unix.EPROTONOSUPPORT}, control: differs,
+		do: func(*world) (err error) {
+			for kind := range 16 {
+				if kind >= unix.SOCK_STREAM && kind <= unix.SOCK_RAW {
+					continue
+				}
+				for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+					got := opens1(family, kind, 0)
+					if got == nil {
+						return nil
+					}
+					if err == nil || !errors.Is(got, unix.EPROTONOSUPPORT) {
+						err = got
+					}
+				}
+			}
+			return err
+		}},
+	{class: "sockets", name: "the modules of bridges and virtual networks, by a socket's requests", by: bySeccomp, errnos: eperm, control: differs,
+		do: func(*world) (err error) {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				panic(err)
+			}
+			defer unix.Close(fd)
+			for _, request := range []uintptr{0x8940, 0x8941, 0x8982, 0x8983, 0x89a0, 0x89a1} {
+				got := sys(unix.SYS_IOCTL, uintptr(fd), request, nowhere)
+				if err == nil || !errors.Is(got, unix.EPERM) {
+					err = got
+				}
+			}
+			return err
+		}},
 	{class: "sockets", name: "netlink: any other protocol", by: bySeccomp, errnos: []syscall.Errno{unix.EPROTONOSUPPORT}, control: bare, do: func(*world) (err error) {
 		for protocol := 1; protocol < 32; protocol++ {
 			if err = opens1(unix.AF_NETLINK, unix.SOCK_RAW, protocol); err == nil {
@@ -101,6 +134,29 @@ var beyondAttempts = []attempt{
 		buf, size := [84]byte{}, uint32(84)
 		return sys(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_IP, getInfo, uintptr(unsafe.Pointer(&buf)), uintptr(unsafe.Pointer(&size)))
 	}},
+	{class: "the machine", name: "have its handler of core dumps run, as its root", by: bySeccomp, control: bare.to(nil, unix.EINVAL), alone: true,
+		do: func(w *world) error {
+			var now unix.Rlimit
+			if err := unix.Getrlimit(unix.RLIMIT_CORE, &now); err != nil {
+				panic(err)
+			}
+			const none = 1 // all others have the handler run, also 0
+			if w.Target == 1 && now.Cur != none && !w.NoCores {
+				return nil
+			}
+			before := now.Cur
+			now.Cur = 1 - min(now.Cur, 1)
+			if err := unix.Setrlimit(unix.RLIMIT_CORE, &now); err != nil {
+				return err
+			}
+			if err := unix.Getrlimit(unix.RLIMIT_CORE, &now); err != nil {
+				panic(err)
+			}
+			if now.Cur != before {
+				return nil
+			}
+			return errStays
+		}},
 	{class: "processes", name: "end init by a queued signal, or by its pidfd", by: byInit, control: bare, do: func(w *world) error {
 		info := unix.Siginfo{Code: -1} // SI_QUEUE
 		fd, err := unix.PidfdOpen(w.target(), 0)

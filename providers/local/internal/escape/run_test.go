@@ -106,6 +106,7 @@ func newWorld(t *testing.T, b *engine.Box) world {
 	w := world{Secret: filepath.Join(dir, "secret"), HostPID: os.Getpid(), State: b.Dir(),
 		Abstract: fmt.Sprintf("@compute-escape-%d", os.Getpid()), Socket: filepath.Join(dir, "socket"), Device: "/dev/no-such-device"}
 	must(t, os.WriteFile(w.Secret, []byte(secretText), 0o644))
+	w.NoCores = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 0, Max: 1}) != nil // SECURITY.md says so
 	w.Port = serve(t, "tcp", "127.0.0.1:0").(*net.TCPAddr).Port
 	serve(t, "unix", w.Abstract)
 	serve(t, "unix", w.Socket)

@@ -190,7 +190,7 @@ func loopbackUp() error {
 func setLimits(procs uint64) error {
 	const files = 1 << 16
 	for resource, limit := range map[int]uint64{
-		unix.RLIMIT_NPROC: procs, unix.RLIMIT_NOFILE: files, unix.RLIMIT_CORE: 0,
+		unix.RLIMIT_NPROC: procs, unix.RLIMIT_NOFILE: files, unix.RLIMIT_CORE: seccomp.CoreLimit,
 	} {
 		var r unix.Rlimit
 		if err := unix.Getrlimit(resource, &r); err != nil {
@@ -198,7 +198,7 @@ func setLimits(procs uint64) error {
 		}
 		r.Max = min(r.Max, limit)
 		r.Cur = min(r.Cur, r.Max)
-		if resource == unix.RLIMIT_NPROC {
+		if resource == unix.RLIMIT_NPROC || resource == unix.RLIMIT_CORE {
 			r.Cur = r.Max
 		}
 		if err := unix.Setrlimit(resource, &r); err != nil {

@@ -24,7 +24,13 @@ var unavailable = []uint32{
 // personalities are those that change nothing about memory: as in containers.
 var personalities = []uint32{0, 8, 0x20000, 0x20008, 0xffffffff}
 
-const tiocsetd = 0x5423
+const (
+	tiocsetd    = 0x5423
+	siocgifbr   = 0x8940
+	siocbraddbr = 0x89a0
+	siocgifvlan = 0x8982
+	pair        = 0xfffffffe // of requests, whose numbers differ in the last bit
+)
 
 // guards keep init's hands free. It has the user of the commands that run as
 // root, and to the kernel that is enough to change another's limits and turns.
@@ -36,12 +42,26 @@ var guards = []Rule{
 	// C libraries set the ordinary class for other threads of their process.
 	{Nr: unix.SYS_SCHED_SETSCHEDULER, Errno: unix.EPERM, When: []Cond{{Arg: 0, Op: NotEqual, Value: 0}, {Arg: 1, Op: NotEqual, Value: unix.SCHED_NORMAL}}},
 	{Nr: unix.SYS_SCHED_SETATTR, Errno: unix.EPERM, When: []Cond{{Arg: 0, Op: NotEqual, Value: 0}}},
+	// It succeeds and does nothing: programs that keep secrets insist on no cores.
+	{Nr: unix.SYS_SETRLIMIT, When: []Cond{{Arg: 0, Op: Equal, Value: unix.RLIMIT_CORE}}},
+	{Nr: unix.SYS_PRLIMIT64, When: []Cond{{Arg: 1, Op: Equal, Value: unix.RLIMIT_CORE}, notNil(2, false)}},
+	{Nr: unix.SYS_PRLIMIT64, When: []Cond{{Arg: 1, Op: Equal, Value: unix.RLIMIT_CORE}, notNil(2, true)}},
 	{Nr: unix.SYS_PERSONALITY, Errno: unix.EPERM, When: noneOf(0, personalities...)},
 	// Line disciplines are old drivers, some loaded when asked for.
 	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{Arg: 1, Op: Equal, Value: tiocsetd}}},
+	// For bridges and virtual networks the kernel loads a module before it looks
+	// who asks: two requests each.
+	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{Arg: 1, Mask: pair, Op: Equal, Value: siocgifbr}}},
+	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{Arg: 1, Mask: pair, Op: Equal, Value: siocbraddbr}}},
+	{Nr: unix.SYS_IOCTL, Errno: unix.EPERM, When: []Cond{{Arg: 1, Mask: pair, Op: Equal, Value: siocgifvlan}}},
 }
 
 const ioprioProcess = 1
+
+// CoreLimit is the limit of core dumps with which there is none. With a limit of
+// 0 there is no file, but where the machine has a program for core dumps the
+// kernel still runs it, as the machine's root, on what a sandbox has made crash.
+const CoreLimit = 1
 
 // Others returns the rules about other processes' limits, which are for
 // commands and not for init: it sets those of commands.
@@ -55,10 +75,21 @@ func Others() []Rule {
 var networks = []Rule{
 	{Nr: unix.SYS_SOCKET, Errno: unix.EPROTONOSUPPORT, When: append([]Cond{{Arg: 0, Op: Equal, Value: unix.AF_INET}}, noneOf(2, protocols...)...)},
 	{Nr: unix.SYS_SOCKET, Errno: unix.EPROTONOSUPPORT, When: append([]Cond{{Arg: 0, Op: Equal, Value: unix.AF_INET6}}, noneOf(2, protocols...)...)},
+	// A protocol of 0 means one by the type, which may be DCCP.
+	{Nr: unix.SYS_SOCKET, Errno: unix.EPROTONOSUPPORT, When: append([]Cond{{Arg: 0, Op: Equal, Value: unix.AF_INET}}, oddType...)},
+	{Nr: unix.SYS_SOCKET, Errno: unix.EPROTONOSUPPORT, When: append([]Cond{{Arg: 0, Op: Equal, Value: unix.AF_INET6}}, oddType...)},
 	{Nr: unix.SYS_SOCKETPAIR, Errno: unix.EAFNOSUPPORT, When: []Cond{{Arg: 0, Op: NotEqual, Value: unix.AF_UNIX}}},
 }
 
 var protocols = []uint32{0, unix.IPPROTO_ICMP, unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_ICMPV6}
+
+// oddType holds if a socket's type, which shares its argument with flags, is none
+// of the usual ones.
+var oddType = []Cond{
+	{Arg: 1, Mask: typeMask, Op: NotEqual, Value: unix.SOCK_STREAM},
+	{Arg: 1, Mask: typeMask, Op: NotEqual, Value: unix.SOCK_DGRAM},
+	{Arg: 1, Mask: typeMask, Op: NotEqual, Value: unix.SOCK_RAW},
+}
 
 // noneOf holds if the argument is none of the values.
 func noneOf(arg uint32, values ...uint32) []Cond {

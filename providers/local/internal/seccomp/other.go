@@ -22,6 +22,9 @@ type Rule struct{}
 // Mark is the limit by which processes are marked.
 const Mark = 10
 
+// CoreLimit is the limit of core dumps with which there is none.
+const CoreLimit = 1
+
 // Strict returns no rules: there is no filter for this architecture.
 func Strict() []Rule { return nil }
 

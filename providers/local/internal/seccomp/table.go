@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Rule refuses one system call with Errno, when all of When hold.
+// A Rule refuses one system call with Errno, when all of When hold. Without one the
+// call does nothing and returns 0.
 type Rule struct {
 	Nr    uint32
 	Errno unix.Errno
