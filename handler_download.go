@@ -2,6 +2,7 @@ package compute
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -19,6 +20,9 @@ const firstPiece = 32 << 10
 func download(ctx context.Context, x *exchange, sb Sandbox) error {
 	fsys := sb.Filesystem()
 	info, err := fsys.Stat(ctx, x.req.Path)
+	if errors.Is(err, ErrUnavailable) && x.raw.r.Method != http.MethodHead {
+		return x.sendWhole(ctx, fsys)
+	}
 	if err != nil {
 		return err
 	}
@@ -56,6 +60,18 @@ func download(ctx context.Context, x *exchange, sb Sandbox) error {
 	}
 	clear(header)
 	return err
+}
+
+// sendWhole is download for a file of which nothing can be learnt but what is in
+// it: providers may need a shell for that, and sandboxes need not have one.
+func (x *exchange) sendWhole(ctx context.Context, fsys Filesystem) error {
+	r, err := OpenFile(ctx, fsys, x.req.Path)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	x.raw.header("application/octet-stream")
+	return x.raw.send(r, http.StatusOK, 0, false)
 }
 
 // send answers with the next bytes of r: length of them if it is a part.

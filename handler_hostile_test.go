@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -134,6 +135,34 @@ func TestHandlerLargeAnswersToSlowClients(t *testing.T) {
 			})
 		})
 	}
+}
+
+// unstatable is a file system that cannot say anything of its files.
+type unstatable struct{ compute.Filesystem }
+
+func (unstatable) Stat(context.Context, string) (fs.FileInfo, error) {
+	return nil, &compute.Error{Op: "stat", Kind: compute.ErrUnavailable}
+}
+
+type unstatableSandbox struct{ compute.Sandbox }
+
+func (s unstatableSandbox) Filesystem() compute.Filesystem {
+	return unstatable{s.Sandbox.Filesystem()}
+}
+
+// A file can be read where nothing else is known of it.
+func TestHandlerDownloadWithoutStat(t *testing.T) {
+	fake := newHandlerFake()
+	fake.files["big"] = &fstest.MapFile{Data: bytes.Repeat([]byte("x"), 100<<10)}
+	f := newFarOver(t, withSandbox{fake, unstatableSandbox{&fakeSandbox{fake}}}, compute.HandlerOptions{}, nil)
+	for path, want := range map[string]string{"/etc/motd": "hi\n", "/big": strings.Repeat("x", 100<<10)} {
+		resp := f.send(http.MethodGet, "?action=filesystem.download&sandboxId=s1&path="+path, nil, "Range", "bytes=1-2")
+		data, err := io.ReadAll(resp.body)
+		require.NoError(t, err)
+		require.Equal(t, []any{http.StatusOK, want}, []any{resp.status, string(data)})
+	}
+	_, status := f.answer(f.send(http.MethodGet, "?action=filesystem.download&sandboxId=s1&path=/none", nil))
+	require.Equal(t, http.StatusNotFound, status)
 }
 
 // A HEAD request for a stream has no end to wait for.
