@@ -9,6 +9,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http/httptest"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -192,6 +194,7 @@ func TestTail(t *testing.T) {
 }
 
 func TestSpoolKeepsEveryByteInMemoryAndInAFile(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
 	s := newSpool()
 	defer s.remove()
 	var want bytes.Buffer
@@ -203,6 +206,11 @@ func TestSpoolKeepsEveryByteInMemoryAndInAFile(t *testing.T) {
 		want.Write(piece)
 		_, err := s.Write(piece)
 		require.NoError(t, err)
+	}
+	if runtime.GOOS != "windows" {
+		left, err := os.ReadDir(os.TempDir())
+		require.NoError(t, err)
+		assert.Empty(t, left, "a program that is killed leaves no file")
 	}
 	got, err := io.ReadAll(io.NewSectionReader(s, 0, int64(want.Len())))
 	require.NoError(t, err)

@@ -55,15 +55,31 @@ func (s *spool) Write(p []byte) (int, error) {
 
 // spill moves what is in memory to a file.
 func (s *spool) spill() error {
-	f, err := os.CreateTemp("", "runloop-emulator-*")
+	f, err := scratch()
 	if err != nil {
 		return err
 	}
 	if _, err := f.WriteAt(s.mem, 0); err != nil {
-		return errors.Join(err, f.Close(), os.Remove(f.Name()))
+		dropScratch(f)
+		return err
 	}
 	s.file, s.mem = f, nil
 	return nil
+}
+
+// scratch makes a file that ends with the program, also if that is killed: it has
+// no name where the system takes the name from an open file.
+func scratch() (*os.File, error) {
+	f, err := os.CreateTemp("", "runloop-emulator-*")
+	if err == nil {
+		_ = os.Remove(f.Name()) // dropScratch does it otherwise
+	}
+	return f, err
+}
+
+func dropScratch(f *os.File) {
+	_ = f.Close() // it is to be lost
+	_ = os.Remove(f.Name())
 }
 
 func (s *spool) wake() {
@@ -87,8 +103,7 @@ func (s *spool) remove() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.file != nil {
-		_ = s.file.Close() // it is to be lost
-		_ = os.Remove(s.file.Name())
+		dropScratch(s.file)
 	}
 	s.file, s.mem, s.size = nil, nil, 0
 }

@@ -55,7 +55,7 @@ func (u *upload) write(r io.Reader) error {
 
 // keep puts a file aside whose name is not known yet.
 func (u *upload) keep(r io.Reader) (err error) {
-	if u.tmp, err = os.CreateTemp("", "runloop-emulator-*"); err != nil {
+	if u.tmp, err = scratch(); err != nil {
 		return err
 	}
 	_, err = io.Copy(u.tmp, r)
@@ -80,7 +80,6 @@ func (u *upload) finish() error {
 
 func (u *upload) close() {
 	if u.tmp != nil {
-		_ = u.tmp.Close()
-		_ = os.Remove(u.tmp.Name())
+		dropScratch(u.tmp)
 	}
 }
