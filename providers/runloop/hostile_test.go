@@ -26,9 +26,21 @@ type forgetful struct {
 	list   func(w http.ResponseWriter, n int)     // the first answers to a list; nil is none
 
 	mu      sync.Mutex
-	boxes   []map[string]any
+	boxes   []box
 	creates int
 	lists   int
+}
+
+type box struct {
+	ID       string            `json:"id"`
+	Status   string            `json:"status"`
+	Metadata map[string]string `json:"metadata"`
+	Created  int64             `json:"create_time_ms"`
+}
+
+type boxes struct {
+	Devboxes []box `json:"devboxes"`
+	HasMore  bool  `json:"has_more"`
 }
 
 func (f *forgetful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -40,17 +52,16 @@ func (f *forgetful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewDecoder(r.Body).Decode(&in)
 		f.creates++
 		id := fmt.Sprintf("dbx_%030d", f.creates)
-		f.boxes = append(f.boxes, map[string]any{"id": id, "status": "running", "metadata": in.Metadata,
-			"create_time_ms": time.Now().UnixMilli()})
+		f.boxes = append(f.boxes, box{id, "running", in.Metadata, time.Now().UnixMilli()})
 		f.answer(w, id)
 	case "GET /v1/devboxes":
 		if f.lists++; f.list != nil {
 			f.list(w, f.lists)
 			return
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"devboxes": f.boxes, "has_more": false})
+		_ = json.NewEncoder(w).Encode(boxes{Devboxes: f.boxes})
 	default:
-		_ = json.NewEncoder(w).Encode(map[string]any{})
+		fmt.Fprint(w, "{}")
 	}
 }
 
@@ -80,7 +91,7 @@ func TestCreateWithGarbage(t *testing.T) {
 			f := &forgetful{answer: func(w http.ResponseWriter, _ string) { fmt.Fprint(w, body) }}
 			sb, err := newForgetful(t, f, runloop.Config{}).CreateSandbox(t.Context(), nil)
 			require.NoError(t, err)
-			assert.Equal(t, f.boxes[0]["id"], sb.ID())
+			assert.Equal(t, f.boxes[0].ID, sb.ID())
 			assert.Equal(t, 1, f.creates)
 		})
 	}

@@ -105,10 +105,10 @@ func TestObjects(t *testing.T) {
 		assert.True(t, r.Failed())
 	})
 	t.Run("Files", func(t *testing.T) {
-		require.NoError(t, d.WriteFile(ctx, "dir/config.json", `{"key":"é"}`))
-		text, err := d.ReadFile(ctx, "dir/config.json")
+		require.NoError(t, d.WriteFile(ctx, "dir/config", "key: é"))
+		text, err := d.ReadFile(ctx, "dir/config")
 		require.NoError(t, err)
-		assert.Equal(t, `{"key":"é"}`, text)
+		assert.Equal(t, "key: é", text)
 		require.NoError(t, d.Upload(ctx, "model.bin", strings.NewReader("\x00\xff")))
 		f, err := d.Download(ctx, "model.bin")
 		require.NoError(t, err)
