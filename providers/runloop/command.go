@@ -269,7 +269,7 @@ func (s *Sandbox) startAsync(ctx context.Context, text string, l *launch) (strin
 		if !errors.As(err, &api) || api.StatusCode != http.StatusTooManyRequests || n >= 4 {
 			return "", err
 		}
-		pause := max(api.RetryAfter, s.p.timeouts.createStep)
+		pause := min(max(api.RetryAfter, s.p.timeouts.createStep), time.Minute)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
