@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // OwnerKey is the metadata under which a handler with [HandlerOptions.Owner]
@@ -97,10 +98,26 @@ func owned[T any](x *exchange, seq iter.Seq2[*T, error], metadata func(*T) *map[
 	}
 }
 
+// veilStep is what the time of not finding something is rounded up to. To learn
+// whose a thing is can take a provider much longer than that there is no such
+// thing, however often it is asked.
+const veilStep = 50 * time.Millisecond
+
+// veil waits until what began then has taken a whole number of steps.
+func veil(ctx context.Context, started time.Time) {
+	rest := time.NewTimer(veilStep - time.Since(started)%veilStep)
+	defer rest.Stop()
+	select {
+	case <-rest.C:
+	case <-ctx.Done():
+	}
+}
+
 // lookUp gets something of the tenant's. What is another's is answered like
 // what is not there, after as much work: look asks the provider twice, if
 // only to be told again.
-func lookUp[T any](x *exchange, op, id string, get func() (T, error), metadata func(T) (map[string]string, error)) (T, error) {
+func lookUp[T any](ctx context.Context, x *exchange, op, id string, get func() (T, error), metadata func(T) (map[string]string, error)) (T, error) {
+	started := time.Now()
 	v, err := get()
 	if x.owner == "" {
 		return v, err
@@ -117,13 +134,14 @@ func lookUp[T any](x *exchange, op, id string, get func() (T, error), metadata f
 	case err != nil && !errors.Is(err, ErrNotFound):
 		return none, err
 	case err != nil, !x.owns(m):
+		veil(ctx, started)
 		return none, &Error{Op: op, Provider: x.c.Name(), ID: id, Kind: ErrNotFound}
 	}
 	return v, nil
 }
 
 func (x *exchange) getSandbox(ctx context.Context, id string) (Sandbox, error) {
-	return lookUp(x, "get sandbox", id, func() (Sandbox, error) { return x.c.GetSandbox(ctx, id) },
+	return lookUp(ctx, x, "get sandbox", id, func() (Sandbox, error) { return x.c.GetSandbox(ctx, id) },
 		func(sb Sandbox) (map[string]string, error) {
 			info, err := sb.Info(ctx)
 			if err != nil {
@@ -136,7 +154,7 @@ func (x *exchange) getSandbox(ctx context.Context, id string) (Sandbox, error) {
 // getTemplate finds the tenant's template by ID, or else the newest ready one
 // of that name, whoever else has the name too.
 func (x *exchange) getTemplate(ctx context.Context, idOrName string) (*Template, error) {
-	return lookUp(x, "get template", idOrName, func() (*Template, error) { return x.findTemplate(ctx, idOrName) },
+	return lookUp(ctx, x, "get template", idOrName, func() (*Template, error) { return x.findTemplate(ctx, idOrName) },
 		func(t *Template) (map[string]string, error) { return t.Metadata, nil })
 }
 
@@ -177,7 +195,7 @@ func (x *exchange) sharedTemplate(ctx context.Context, idOrName string) (*Templa
 
 func (x *exchange) getSnapshot(ctx context.Context, id string) (*Snapshot, error) {
 	get := func() (*Snapshot, error) { return x.c.GetSnapshot(ctx, id) }
-	return lookUp(x, "get snapshot", id, get, func(s *Snapshot) (map[string]string, error) {
+	return lookUp(ctx, x, "get snapshot", id, get, func(s *Snapshot) (map[string]string, error) {
 		_, _ = get() // as for what is not there
 		return s.Metadata, nil
 	})
@@ -212,7 +230,7 @@ func (x *exchange) unmarkVolume(v *Volume) *Volume {
 
 func (x *exchange) getVolume(ctx context.Context, id string) (*Volume, error) {
 	get := func() (*Volume, error) { return GetVolume(ctx, x.c, id) }
-	return lookUp(x, "get volume", id, get, func(v *Volume) (map[string]string, error) {
+	return lookUp(ctx, x, "get volume", id, get, func(v *Volume) (map[string]string, error) {
 		_, _ = get() // as for what is not there
 		if x.ownsVolume(v) {
 			return x.mark(nil), nil
