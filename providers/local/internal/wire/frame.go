@@ -125,11 +125,14 @@ func (c Conn) readHeader(header []byte, most int) ([]*os.File, error) {
 	var files []*os.File
 	oob := make([]byte, syscall.CmsgLen(4*most)) // not its space, in which one more would fit
 	for got := 0; got < len(header); {
-		n, oobn, _, _, err := c.ReadMsgUnix(header[got:], oob)
+		n, oobn, flags, _, err := c.ReadMsgUnix(header[got:], oob)
 		files = append(files, parseFiles(oob[:oobn])...)
 		switch {
 		case err != nil:
 			return files, unexpected(err, got)
+		case flags&syscall.MSG_CTRUNC != 0 && len(files) < most && len(oob) > 0:
+			// There was room for them, but this program may have no more open.
+			return files, os.NewSyscallError("recvmsg", syscall.EMFILE)
 		case n == 0:
 			return files, unexpected(io.EOF, got)
 		}
