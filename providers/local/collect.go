@@ -3,6 +3,8 @@ package local
 import (
 	"cmp"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -76,7 +78,7 @@ func (p *Provider) removeUnused() error {
 	if err := cmp.Or(removeTemps(p.state.path("snapshots")), removeTemps(p.state.path("steps"))); err != nil {
 		return err
 	}
-	used, err := p.references()
+	refs, err := p.references()
 	if err != nil {
 		return err
 	}
@@ -86,22 +88,45 @@ func (p *Provider) removeUnused() error {
 	}
 	var layers []string
 	for _, e := range entries { // with those that are unfinished: nobody is at work on them
-		if !used[e.Name()] {
+		if _, used := refs[e.Name()]; !used {
 			layers = append(layers, e.Name())
+		}
+		delete(refs, e.Name())
+	}
+	// Of a file that is damaged and can be read, a layer that is missing is the
+	// only sign; the one that it is about would go.
+	for layer, who := range refs {
+		if who != "" {
+			return fmt.Errorf("no layer is removed, as %s names %s, which is missing", who, layer)
 		}
 	}
 	return p.removeLayers(layers)
 }
 
-// references finds the layers that sandboxes, snapshots, templates and caches
-// refer to.
-func (p *Provider) references() (map[string]bool, error) {
-	used := map[string]bool{}
-	use := func(ids []string) {
-		for _, id := range ids {
-			used[id] = true
+// references are the layers that something refers to, and one of those that
+// cannot do without, if there is any.
+type references map[string]string
+
+// use notes layers of those that can do without.
+func (r references) use(layers []string) {
+	for _, l := range layers {
+		if _, ok := r[l]; !ok {
+			r[l] = ""
 		}
 	}
+}
+
+// need notes layers that who cannot do without.
+func (r references) need(who string, layers []string) {
+	for _, l := range layers {
+		r[l] = who
+	}
+}
+
+// references finds the layers that sandboxes, snapshots, templates and caches
+// refer to.
+func (p *Provider) references() (references, error) {
+	r := references{}
 	boxes, err := p.state.boxes()
 	if err != nil {
 		return nil, err
@@ -111,7 +136,16 @@ func (p *Provider) references() (map[string]bool, error) {
 		if err := load(filepath.Join(p.state.box(id), "refs.json"), &refs); ignoreNotExist(err) != nil {
 			return nil, err
 		}
-		use(refs)
+		m, err := p.state.loadBox(id)
+		switch {
+		case err == nil:
+			r.need(id, refs)
+			r.need(id, m.Layers)
+		case errors.Is(err, fs.ErrNotExist): // it is being made, or has been removed
+			r.use(refs)
+		default:
+			return nil, err
+		}
 	}
 	snaps, err := p.state.snapshots()
 	if err != nil {
@@ -123,8 +157,8 @@ func (p *Provider) references() (map[string]bool, error) {
 			return nil, err
 		}
 		if err == nil {
-			use(sm.Layers)
+			r.need(id, sm.Layers)
 		}
 	}
-	return used, errors.Join(p.cachedLayers(use), p.templateReferences(use))
+	return r, errors.Join(p.cachedLayers(r.use), p.templateReferences(r))
 }

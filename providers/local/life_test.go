@@ -417,6 +417,64 @@ func TestDamagedState(t *testing.T) {
 	requireNothingLeft(t, c, dir)
 }
 
+// A file that is damaged is said to be, and takes nothing with it: not what it
+// was about, and nobody's access to the rest.
+func TestDamagedReferences(t *testing.T) {
+	dir, ctx := t.TempDir(), t.Context()
+	c := newLocal(t, dir, local.Namespaces)
+	first := computetest.NewSandbox(t, c, nil)
+	require.NoError(t, first.Filesystem().WriteFile(ctx, "f", []byte("kept"), 0o600))
+	snap, err := c.CreateSnapshot(ctx, first.ID(), nil)
+	require.NoError(t, err)
+	vol, err := c.CreateVolume(ctx, &compute.CreateVolumeOptions{Name: "v"})
+	require.NoError(t, err)
+	sb := computetest.NewSandbox(t, c, &compute.CreateSandboxOptions{Snapshot: snap.ID, Mounts: []compute.Mount{{Volume: vol.ID, Path: "/v"}}})
+	require.NoError(t, c.DeleteSnapshot(ctx, snap.ID)) // the sandbox alone has the layer
+	snap, err = c.CreateSnapshot(ctx, sb.ID(), nil)
+	require.NoError(t, err)
+	tpl, err := c.CreateTemplate(ctx, &compute.CreateTemplateOptions{Name: "t", Setup: []string{"echo > /f"}})
+	require.NoError(t, err)
+	require.NoError(t, c.PruneBuildCache(ctx, 0))
+	before := layers(t, dir)
+
+	of := filepath.Join(dir, "sandboxes", sb.ID())
+	for _, damage := range []struct {
+		file string
+		only bool // nothing else says what the file does
+	}{
+		{filepath.Join(of, "refs.json"), false}, {filepath.Join(of, "meta.json"), true}, {filepath.Join(of, "volumes.json"), false},
+		{filepath.Join(dir, "snapshots", snap.ID+".json"), true}, {filepath.Join(dir, "templates", tpl.ID, "meta.json"), true},
+	} {
+		whole, err := os.ReadFile(damage.file)
+		require.NoError(t, err)
+		for name, content := range map[string]string{"cut short": string(whole[:len(whole)/2]), "nothing": "null",
+			"other names": strings.ReplaceAll(string(whole), "layer-", "layer-x")} {
+			require.NoError(t, os.WriteFile(damage.file, []byte(content), 0o600))
+			next, err := local.New(local.Config{Dir: dir})
+			require.NoError(t, err, "%s: %s", damage.file, name)
+			passing := computetest.NewSandbox(t, next, nil)
+			snap, err := next.CreateSnapshot(ctx, passing.ID(), nil)
+			require.NoError(t, err)
+			err = next.DeleteSnapshot(ctx, snap.ID)
+			if damage.only && name != "other names" {
+				require.ErrorContains(t, err, damage.file, name)
+			}
+			require.Error(t, next.DeleteVolume(ctx, vol.ID), "%s: %s: it is mounted", damage.file, name)
+			require.Subset(t, layers(t, dir), before, "%s: %s", damage.file, name)
+			require.NoError(t, next.Close())
+			require.NoError(t, os.WriteFile(damage.file, whole, 0o600))
+		}
+	}
+	requireFile(t, sb, "f", "kept")
+	require.NoError(t, compute.Suspend(ctx, sb))
+	require.NoError(t, compute.Resume(ctx, sb))
+	requireFile(t, sb, "f", "kept")
+	require.NoError(t, sb.Destroy(ctx))
+	require.NoError(t, c.DeleteVolume(ctx, vol.ID))
+	require.NoError(t, c.DeleteTemplate(ctx, tpl.ID))
+	requireNothingLeft(t, c, dir)
+}
+
 func TestLayersGoWithTheLast(t *testing.T) {
 	dir, ctx := t.TempDir(), t.Context()
 	c := newLocal(t, dir, local.Namespaces)

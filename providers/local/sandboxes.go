@@ -184,6 +184,9 @@ func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
 		if cerr := ended(ctx, op, ""); cerr != nil {
 			return cerr
 		}
+		if m.Limits.Expires.passed() {
+			return fail(op, "", compute.ErrUnavailable, "%s before it was ready", lifetimeOver)
+		}
 		return p.outside(op, "", err)
 	}
 	run = filepath.Base(spec.Dir)

@@ -75,7 +75,7 @@ func randomChanges(r *rand.Rand, n int) string {
 
 // treeListing tells all that two equal trees have in common, by looking at what
 // there is and by what directories list.
-const treeListing = `ls -AR; find . -printf '%y %m %l %p\n' | sort; find . -type f | sort | while read -r f; do echo "$f"; cat "$f"; done`
+const treeListing = `ls -AR; find . -printf '%y %m %l %p\n' | sort; find . -type f | sort | xargs -r -d '\n' head -v -c 99 --`
 
 // A model is a plain directory that is changed as a sandbox is.
 type model struct{ dir string }
@@ -134,6 +134,7 @@ func TestManySuspensions(t *testing.T) {
 	if os.Geteuid() == 0 {
 		inside(t, sb, "rm -rf /usr/share/doc /usr/share/perl; mkdir /usr/share/doc; echo mine > /usr/share/doc/mine; rm /usr/bin/env")
 	}
+	grown := watchGrowth(t, dir)
 	for i := range cycles(t, 30) {
 		script := randomChanges(r, 12)
 		plain.run(t, script)
@@ -142,6 +143,7 @@ func TestManySuspensions(t *testing.T) {
 		require.NoError(t, compute.Resume(ctx, sb))
 		plain.requireSame(t, sb, script, i)
 		require.LessOrEqual(t, len(metaOf(t, dir, "sandboxes", sb.ID(), "meta.json").Runs), 9)
+		grown.cycle(t)
 	}
 	if os.Geteuid() == 0 {
 		out := inside(t, sb, "ls /usr/share/doc; ls -d /usr/bin/env /usr/share/perl 2>&1; true")
@@ -152,6 +154,7 @@ func TestManySuspensions(t *testing.T) {
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(entries), 9+3)
 	requireNothingLeft(t, c, dir)
+	grown.requireNone(t)
 }
 
 // Sandboxes can come from snapshots of sandboxes that came from snapshots.
@@ -164,6 +167,7 @@ func TestManyGenerations(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, sb.Filesystem().MkdirAll(ctx, "t", 0o755))
 	most := 0
+	grown := watchGrowth(t, dir)
 	for i := range cycles(t, 50) {
 		script := randomChanges(r, 12)
 		plain.run(t, script)
@@ -184,10 +188,52 @@ func TestManyGenerations(t *testing.T) {
 		stack := len(metaOf(t, dir, "sandboxes", sb.ID(), "meta.json").Layers)
 		most = max(most, stack)
 		require.Len(t, layers(t, dir), stack, "what was merged goes")
+		grown.cycle(t)
 	}
 	require.LessOrEqual(t, most, 3*16)
 	require.NoError(t, sb.Destroy(ctx))
 	requireNothingLeft(t, c, dir)
+	grown.requireNone(t)
+}
+
+// A sandbox can go back again and again, and others can branch off each time;
+// what they wrote since is in none but them.
+func TestManyRollbacks(t *testing.T) {
+	dir, ctx := t.TempDir(), t.Context()
+	c := newLocal(t, dir, local.Namespaces)
+	plain := newModel(t)
+	r := rand.New(rand.NewPCG(5, 6))
+	sb, err := c.CreateSandbox(ctx, nil)
+	require.NoError(t, err)
+	require.NoError(t, sb.Filesystem().MkdirAll(ctx, "t", 0o755))
+	grown := watchGrowth(t, dir)
+	for i := range cycles(t, 20) {
+		script := randomChanges(r, 12)
+		plain.run(t, script)
+		inside(t, sb, script)
+		snap, err := c.CreateSnapshot(ctx, sb.ID(), nil)
+		require.NoError(t, err)
+		inside(t, sb, randomChanges(r, 12))
+		branch, err := c.CreateSandbox(ctx, &compute.CreateSandboxOptions{Snapshot: snap.ID})
+		require.NoError(t, err)
+		inside(t, branch, randomChanges(r, 12))
+		require.NoError(t, compute.Rollback(ctx, sb, snap.ID))
+		plain.requireSame(t, sb, script, i)
+		require.NoError(t, compute.Rollback(ctx, branch, snap.ID))
+		require.NoError(t, c.DeleteSnapshot(ctx, snap.ID))
+		plain.requireSame(t, branch, script, i)
+		if i%3 == 0 { // it is the branch that goes on
+			sb, branch = branch, sb
+		}
+		require.NoError(t, branch.Destroy(ctx))
+		stack := len(metaOf(t, dir, "sandboxes", sb.ID(), "meta.json").Layers)
+		require.LessOrEqual(t, stack, 3*16)
+		require.Len(t, layers(t, dir), stack)
+		grown.cycle(t)
+	}
+	require.NoError(t, sb.Destroy(ctx))
+	requireNothingLeft(t, c, dir)
+	grown.requireNone(t)
 }
 
 // export returns an archive of a snapshot.

@@ -221,7 +221,7 @@ func (s *state) loadBox(id string) (*meta, error) {
 	if err := load(s.boxFile(id), &m); err != nil {
 		return nil, err
 	}
-	return &m, newer(m.Version)
+	return &m, sound(s.boxFile(id), m.Version, m.ID == id)
 }
 
 // hasBox reports whether there is a sandbox. An empty file is one whose
@@ -240,7 +240,16 @@ func (s *state) loadSnapshot(id string) (*snapshotMeta, error) {
 	if err := load(s.snapshot(id), &m); err != nil {
 		return nil, err
 	}
-	return &m, newer(m.Version)
+	return &m, sound(s.snapshot(id), m.Version, m.ID == id)
+}
+
+// sound makes sure that a file that could be read is what it should be: a disk
+// that has gone bad can leave JSON.
+func sound(file string, version int, named bool) error {
+	if version <= stateVersion && (version < 1 || !named) {
+		return fmt.Errorf("%s: damaged: it is not about what it is named for", file)
+	}
+	return newer(version)
 }
 
 func newer(version int) error {

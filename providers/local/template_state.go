@@ -46,10 +46,11 @@ func (s *state) template(id string) string { return s.path("templates", id) }
 
 func (s *state) loadTemplate(id string) (*templateMeta, error) {
 	var m templateMeta
-	if err := load(filepath.Join(s.template(id), "meta.json"), &m); err != nil {
+	file := filepath.Join(s.template(id), "meta.json")
+	if err := load(file, &m); err != nil {
 		return nil, err
 	}
-	return &m, newer(m.Version)
+	return &m, sound(file, m.Version, m.ID == id)
 }
 
 func (s *state) saveTemplate(m *templateMeta) error {
@@ -135,7 +136,7 @@ func (p *Provider) templateMetas(op string) ([]*templateMeta, error) {
 }
 
 // templateReferences finds the layers that templates and cached steps need.
-func (p *Provider) templateReferences(use func([]string)) error {
+func (p *Provider) templateReferences(r references) error {
 	ids, err := p.state.templates()
 	if err != nil {
 		return err
@@ -146,10 +147,10 @@ func (p *Provider) templateReferences(use func([]string)) error {
 			return err
 		}
 		if err == nil {
-			use(m.Layers)
+			r.need(id, m.Layers)
 		}
 	}
-	return p.stepReferences(use)
+	return p.stepReferences(r.use)
 }
 
 // sweepTemplates removes what programs that were killed have left of builds.

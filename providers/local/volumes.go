@@ -48,7 +48,7 @@ func (s *state) loadVolume(id string) (*volumeMeta, error) {
 	if err := load(s.volume(id), &m); err != nil {
 		return nil, err
 	}
-	return &m, newer(m.Version)
+	return &m, sound(s.volume(id), m.Version, m.ID == id)
 }
 
 func (m *volumeMeta) volume() *compute.Volume {
@@ -247,7 +247,9 @@ func (p *Provider) mountedBy(id string) ([]string, error) {
 		if err := load(p.boxVolumes(box), &ids); ignoreNotExist(err) != nil {
 			return nil, err
 		}
-		if slices.Contains(ids, id) {
+		m, err := p.state.loadBox(box)
+		itself := err == nil && slices.ContainsFunc(m.Mounts, func(v mountMeta) bool { return v.Volume == id })
+		if itself || slices.Contains(ids, id) {
 			users = append(users, box)
 		}
 	}

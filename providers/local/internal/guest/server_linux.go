@@ -137,6 +137,8 @@ func (s *server) refuse(c wire.Conn, err error) {
 		reply(c, &opError{code: wire.CodeVersion, err: err})
 	case errors.Is(err, wire.ErrMalformed):
 		reply(c, &opError{code: wire.CodeBadRequest, err: err})
+	case errors.Is(err, syscall.EMFILE):
+		reply(c, &opError{code: wire.CodeLimit, err: err})
 	}
 }
 

@@ -132,11 +132,14 @@ func (c Conn) readHeader(header []byte, most int) ([]int, error) {
 	var fds []int
 	oob := make([]byte, syscall.CmsgLen(4*most)) // not its space, in which one more would fit
 	for got := 0; got < len(header); {
-		n, oobn, _, _, err := c.ReadMsgUnix(header[got:], oob)
+		n, oobn, flags, _, err := c.ReadMsgUnix(header[got:], oob)
 		fds = append(fds, parseFds(oob[:oobn])...)
 		switch {
 		case err != nil:
 			return fds, unexpected(err, got)
+		case flags&syscall.MSG_CTRUNC != 0 && len(fds) < most && len(oob) > 0:
+			// There was room for them, but this program may have no more open.
+			return fds, os.NewSyscallError("recvmsg", syscall.EMFILE)
 		case n == 0:
 			return fds, unexpected(io.EOF, got)
 		}

@@ -65,6 +65,31 @@ func TestFilesGoWithTheirFrame(t *testing.T) {
 	}
 }
 
+// The kernel drops descriptors that a program has no room for: that is the
+// program's limit, and no fault of the other side.
+func TestNoRoomForFiles(t *testing.T) {
+	a, b := pair(t)
+	if err := a.Send(&Reply{ID: "x"}, 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	var was syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	none := was
+	none.Cur = 0
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.Receive(&Reply{}, MaxReply)
+	if rerr := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was); rerr != nil {
+		t.Fatal(rerr)
+	}
+	if !errors.Is(err, syscall.EMFILE) {
+		t.Error(err)
+	}
+}
+
 func TestOtherVersion(t *testing.T) {
 	a, b := pair(t)
 	_, _ = a.Write([]byte{magic, Version + 1, 1, 0, 0, 0, 0, 0})
