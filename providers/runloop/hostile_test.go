@@ -59,7 +59,9 @@ func (f *forgetful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			f.list(w, f.lists)
 			return
 		}
-		_ = json.NewEncoder(w).Encode(boxes{Devboxes: f.boxes})
+		if err := json.NewEncoder(w).Encode(boxes{Devboxes: f.boxes}); err != nil {
+			panic(err)
+		}
 	default:
 		fmt.Fprint(w, "{}")
 	}
