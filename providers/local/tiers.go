@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -111,10 +112,19 @@ func (t tier) open(ctx context.Context, cfg Config) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err = t.try(ctx, dir, cfg); errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if _, err = t.try(ctx, dir, cfg); diskFull(err) {
 		err = nil
 	}
 	return s, err
+}
+
+// diskFull reports whether err is about the disk. A kernel that refuses
+// namespaces says the same of their number.
+func diskFull(err error) bool {
+	if failed, ok := errors.AsType[*fs.PathError](err); ok && failed.Op == "fork/exec" {
+		return false
+	}
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // openState is openState, but what is above the directory, if it has to be

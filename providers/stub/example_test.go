@@ -41,8 +41,8 @@ func Example_faults() {
 		fmt.Println(err, errors.Is(err, compute.ErrQuota), compute.NothingDone(err))
 	}
 	// Output:
-	// quota exceeded true true
-	// quota exceeded true true
+	// compute: stub: create sandbox: quota exceeded true true
+	// compute: stub: create sandbox: quota exceeded true true
 	// created at try 3
 }
 

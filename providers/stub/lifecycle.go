@@ -46,7 +46,7 @@ func (s *Sandbox) Extend(ctx context.Context, d time.Duration) error {
 		return err
 	}
 	if info := s.copyInfo(); !info.Expires.IsZero() && info.Expires.Before(s.p.cfg.Now().Add(d)) {
-		s.extend(d)
+		s.extend(s.p.cfg.Now(), d)
 	}
 	return t.after()
 }

@@ -119,7 +119,7 @@ func (p *Provider) newSandbox(op string, opts *compute.CreateSandboxOptions, st 
 		return nil, &compute.Error{Op: op, Provider: p.Name(), Err: err}
 	}
 	if opts.Lifetime > 0 {
-		s.extend(opts.Lifetime)
+		s.extend(s.info.Created, opts.Lifetime)
 	}
 	s.touch()
 	p.boxes[id] = s
@@ -237,11 +237,11 @@ func cloneNetwork(n *compute.NetworkPolicy) *compute.NetworkPolicy {
 // expire removes s when its time has come. It runs on a timer's goroutine.
 func (s *Sandbox) expire(why string) { s.p.remove(s, why) }
 
-// extend makes s live for d from now.
-func (s *Sandbox) extend(d time.Duration) {
+// extend makes s live for d from now on, as the caller's clock has it.
+func (s *Sandbox) extend(now time.Time, d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.info.Expires = s.p.cfg.Now().Add(d)
+	s.info.Expires = now.Add(d)
 	if s.lifetime != nil {
 		s.lifetime.Reset(d)
 		return
