@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -113,23 +114,34 @@ func BenchmarkCommand(b *testing.B) {
 	}
 }
 
-// lastBody keeps the last request and its body.
+// lastBody keeps the last request and its body, of those whose path ends with only.
 type lastBody struct {
 	http.Transport
+	only    string
+	mu      sync.Mutex
 	request *http.Request
 	body    []byte
 }
 
 func (l *lastBody) RoundTrip(r *http.Request) (*http.Response, error) {
-	l.request = r
-	if r.Body != nil {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
+	if strings.HasSuffix(r.URL.Path, l.only) {
+		if err := l.keep(r); err != nil {
 			return nil, err
 		}
-		l.body, r.Body = body, io.NopCloser(bytes.NewReader(body))
 	}
 	return l.Transport.RoundTrip(r)
+}
+
+func (l *lastBody) keep(r *http.Request) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.request = r
+	if r.Body == nil {
+		return nil
+	}
+	body, err := io.ReadAll(r.Body)
+	l.body, r.Body = body, io.NopCloser(bytes.NewReader(body))
+	return err
 }
 
 // again is the same command as another one.
@@ -182,26 +194,32 @@ func (u *turns) report(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkFifty is fifty at once of create, run, destroy: by the provider and
-// bare, in turns.
+// BenchmarkFifty is fifty at once of create, run, destroy: by the provider and, in
+// turns, bare, with the same requests and with the program alone.
 func BenchmarkFifty(b *testing.B) {
-	e := newEmulated(b, newLocal(b, b.TempDir()), false, runloop.Config{})
+	sent := &lastBody{only: "/execute"}
+	e := newEmulated(b, newLocal(b, b.TempDir()), false, runloop.Config{}, runloopapi.WithHTTPClient(&http.Client{Transport: sent}))
 	plain := &bare{client: &http.Client{Transport: &http.Transport{}}, base: e.emulator.URL, key: e.emulator.APIKey()}
 	defer plain.client.CloseIdleConnections()
-	times := turns{names: []string{"provider", "net/http"}}
+	times := turns{names: []string{"provider", "same-requests", "program-alone"}}
+	bare := func(execute func(id string) error) func() error {
+		return fifty(func() error {
+			var v runloopapi.DevboxView
+			if err := plain.post(b.Context(), "/v1/devboxes/create_and_await_running", struct{}{}, &v); err != nil {
+				return err
+			}
+			return errors.Join(execute(v.ID), plain.post(b.Context(), "/v1/devboxes/"+v.ID+"/shutdown", struct{}{}, nil))
+		})
+	}
 	for b.Loop() {
 		times.take(b, fifty(func() error {
 			return compute.WithSandbox(b.Context(), e.Provider, nil, func(ctx context.Context, sb compute.Sandbox) error {
 				_, err := compute.Output(ctx, sb, compute.Exec("echo", "hello"))
 				return err
 			})
-		}), fifty(func() error {
-			var v runloopapi.DevboxView
-			if err := plain.post(b.Context(), "/v1/devboxes/create_and_await_running", struct{}{}, &v); err != nil {
-				return err
-			}
-			return errors.Join(plain.execute(b.Context(), v.ID), plain.post(b.Context(), "/v1/devboxes/"+v.ID+"/shutdown", struct{}{}, nil))
-		}))
+		}), bare(func(id string) error {
+			return plain.post(b.Context(), "/v1/devboxes/"+id+"/execute", sent.again(b), &runloopapi.ExecutionView{})
+		}), bare(func(id string) error { return plain.execute(b.Context(), id) }))
 	}
 	times.report(b)
 }
