@@ -78,7 +78,8 @@ func Abilities(v any) []string {
 
 // ProviderNames returns the names that [ProviderOptions] may have to be for c, or
 // for what is behind it. Of a Compute that has several others behind it, or that
-// is elsewhere, a method ProviderNames says so; of every other it is the name.
+// is elsewhere, a method ProviderNames says so; of every other it is the name. They
+// are sorted. It asks no provider, and can be called at any time by many at once.
 func ProviderNames(c Compute) []string {
 	var names []string
 	for v := any(c); v != nil; v = unwrap(v) {

@@ -7,13 +7,12 @@ import (
 	"strings"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/internal/shellword"
 )
 
 // Quote returns s as one word for a POSIX shell, whatever is in it but a NUL
 // byte, which no shell can hold.
-func Quote(s string) string {
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
+func Quote(s string) string { return shellword.Quote(s) }
 
 // Exit codes by which a line from [ShellLine] says that nothing was run.
 const (

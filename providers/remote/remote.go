@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/computekit/compute"
@@ -96,7 +97,7 @@ type Provider struct{ *client }
 func (p *Provider) Name() string { return p.name }
 
 // ProviderNames is for [compute.ProviderNames]: what the far end says.
-func (p *Provider) ProviderNames() []string { return p.behind }
+func (p *Provider) ProviderNames() []string { return slices.Clone(p.behind) }
 
 // Close ends the service of the readers and writers of background processes,
 // which run on, and closes idle connections, but not those of a Client that was

@@ -69,6 +69,17 @@ fin $1
 }
 `
 
+// boundScript throws away what a file of output, $q and a letter, has beyond a
+// number of bytes. The beginning is kept in another. pos knows the length by the
+// position of a descriptor, which takes bash no process.
+const boundScript = `full() {
+[ "$2" -gt $3 ] || return
+[ -e $q${1}d ] || { head -c $3 $q$1 >$q${1}h && : >$q${1}d; }
+: >$q$1
+}
+pos() { read -r v v </proc/$BASHPID/fdinfo/$1 && full $2 $v $3; }
+`
+
 // capturedScript runs the command, and beside it what looks at its output's
 // length, in bash as the position in the files, which takes no process.
 const capturedScript = `run() {
@@ -78,18 +89,12 @@ if [ -n "$bash" ]; then
 fi
 %[1]s
 }
-full() {
-[ "$2" -gt %[2]d ] || return
-[ -e $q${1}d ] || { head -c %[2]d $q$1 >$q${1}h && : >$q${1}d; }
-: >$q$1
-}
-pos() { read -r v v </proc/$BASHPID/fdinfo/$1 && full $2 $v; }
-watch() {
+` + boundScript + `watch() {
 if [ -n "$bash" ]; then
 exec 9<>$b/f/t
-while read -r -t .25 -u 9 v; [ $? -gt 128 ] && kill -0 $$; do pos 5 o; pos 6 e; done
+while read -r -t .25 -u 9 v; [ $? -gt 128 ] && kill -0 $$; do pos 5 o %[2]d; pos 6 e %[2]d; done
 else
-while sleep 1 && kill -0 $$; do for v in o e; do full $v $(wc -c <$q$v); done; done
+while sleep 1 && kill -0 $$; do for v in o e; do full $v $(wc -c <$q$v) %[2]d; done; done
 fi
 }
 exec 5>>${q}o 6>>${q}e

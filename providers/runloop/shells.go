@@ -64,26 +64,19 @@ func (sh *Shell) id() string { return fmt.Sprintf("%s-%d.", sh.hash, sh.n) }
 //
 // As the shell has to run the command itself, what looks at the length of its
 // output is beside it: no job of the shell's, which the command could wait for,
-// and not marked, so that nobody waits for its end. As in captured.go it knows the
-// length by the position in the files, and throws away what is beyond the part
-// that can be returned; what goes to writers is kept to the end. It ends with the
-// shell, or when the files are gone.
+// and not marked, so that nobody waits for its end. It throws away what is beyond
+// the part that can be returned, see boundScript; what goes to writers is kept to
+// the end. It ends with the shell, or when the files are gone.
 const shellScript = `export ` + shellMark + `=%[1]s ` + markName + `=%[2]s
 mkdir -p -m 1777 ` + stateDir + ` 2>/dev/null
 if mkdir -m 700 ` + stateDir + `/%[2]s 2>/dev/null; then
 %[3]s
 { (
 set +e +u +x +C
-IFS=$' \t\n' d=` + stateDir + `/%[2]s
+IFS=$' \t\n' q=` + stateDir + `/%[2]s/
 unset ` + shellMark + ` ` + markName + `
-full() {
-[ "$2" -gt $3 ] || return
-[ -e $d/${1}d ] || { head -c $3 $d/$1 >$d/${1}h && : >$d/${1}d; }
-: >$d/$1
-}
-pos() { read -r v v </proc/$BASHPID/fdinfo/$1 && full $2 $v $3; }
-while sleep .25 && [ -e $d/o ] && kill -0 $$; do pos 8 o %[5]d; pos 9 e %[6]d; done &
-echo $! >$d/w
+` + boundScript + `while sleep .25 && [ -e ${q}o ] && kill -0 $$; do pos 8 o %[5]d; pos 9 e %[6]d; done &
+echo $! >${q}w
 ) 8>&1 9>&2 >/dev/null 2>&1 </dev/null
 %[4]s
 } <` + stateDir + `/%[2]s/i >>` + stateDir + `/%[2]s/o 2>>` + stateDir + `/%[2]s/e

@@ -62,9 +62,9 @@
 // secrets and network policies of a build without [WithBuild], secrets for
 // system_setup_commands, connections to repositories, policies for UDP alone or
 // for ranges of more than 256 ports, SQL without a driver (see [WithSQL]), and what
-// the backend cannot do, such as suspending. A devbox, snapshot or blueprint fails where the backend says so only later; so does a
-// devbox with a broker mount, or with an agent from npm or pip, for which it would
-// need a package registry. Scoring functions end with the state error for the same
+// the backend cannot do, such as suspending. A devbox, snapshot or blueprint fails
+// where the backend says so only later; so does a devbox with a broker mount, or
+// with an agent from npm or pip, for which it would need a package registry. Scoring functions end with the state error for the same
 // reason, and where the devbox has no python3 or ast-grep.
 //
 // # Adding a resource

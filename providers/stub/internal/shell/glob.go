@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"mvdan.cc/sh/v3/pattern"
+
+	"github.com/computekit/compute/internal/shellword"
 )
 
 // globMatch matches a whole string against a shell pattern, in which a
@@ -121,9 +123,7 @@ func setRune(pat string) (rune, string) {
 const plainRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=@%+,"
 
 // quote makes one shell word of any string.
-func quote(s string) string {
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
+func quote(s string) string { return shellword.Quote(s) }
 
 func quoteIfNeeded(s string) string {
 	if s != "" && strings.Trim(s, plainRunes) == "" {
