@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // maxHooks is how many calls of the application's functions may go on without a
@@ -20,9 +21,8 @@ type hooks struct {
 
 // asked is a call of Authorize and Owner.
 type asked struct {
-	done  chan struct{} // closed when the rest is set
-	owner string
-	err   error
+	done chan struct{} // closed when the rest is set
+	err  error
 
 	late, over bool // guarded by hooks.mu
 }
@@ -35,49 +35,58 @@ func unanswered(why string) error {
 		cause: &Error{Op: "authorize", Kind: ErrUnavailable, RetryAfter: time.Second, NothingDone: true, Err: errors.New(why)}}
 }
 
-// authorize asks the application who may do what. It has until the timeout, when
-// the context of its request ends. What goes on regardless has a request of its
-// own that nobody looks at, and there is a bound to how many such there are.
-func (h *handler) authorize(r *http.Request, x *exchange) error {
-	if !h.hooks.free() {
-		return unanswered("too many authorizations take too long")
+// ask calls f, which has until the timeout, when the context of its request ends.
+// What goes on regardless is not waited for, and there is a bound to how many
+// such there are. The error is f's own if f has decided.
+func (hs *hooks) ask(r *http.Request, timeout time.Duration, f func(*http.Request) error) (decided bool, err error) {
+	if !hs.free() {
+		return false, unanswered("too many authorizations take too long")
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.opts.AuthorizeTimeout)
-	own := *x.req
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	a := &asked{done: make(chan struct{}), err: errNoAnswer}
 	go func() { // one that is not over in time is counted
 		defer cancel()
-		defer h.hooks.end(a)
-		h.ask(r.WithContext(ctx), &own, a)
+		defer hs.end(a)
+		a.err = protect(func() error { return f(r.WithContext(ctx)) })
 	}()
 	select {
 	case <-a.done:
 	case <-ctx.Done():
 	}
 	if gone := r.Context().Err(); gone != nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		h.hooks.leave(a)
+		hs.leave(a)
 		if gone != nil {
-			return gone
+			return false, gone
 		}
-		return unanswered("authorization took too long")
+		return false, unanswered("authorization took too long")
 	}
-	*x.req, x.owner = own, a.owner
-	return x.refusal(a.err)
+	return true, a.err
 }
 
-// ask calls the functions. It never panics.
-func (h *handler) ask(r *http.Request, req *Request, a *asked) {
-	a.err = protect(func() error {
-		err := h.opts.Authorize(r, req)
+// authorize asks the application who may do what. What goes on after its time has
+// a request of its own that nobody looks at.
+func (h *handler) authorize(r *http.Request, x *exchange) error {
+	own := &struct {
+		req   Request
+		owner string
+	}{req: *x.req}
+	decided, err := h.hooks.ask(r, h.opts.AuthorizeTimeout, func(r *http.Request) error {
+		err := h.opts.Authorize(r, &own.req)
 		if err != nil || h.opts.Owner == nil {
 			return err
 		}
-		a.owner, err = h.opts.Owner(r, req)
-		if err == nil && (a.owner == "" || hasNUL(a.owner)) {
-			err = errors.New("no owner")
+		owner, err := h.opts.Owner(r, &own.req)
+		if err == nil && (owner == "" || hasNUL(owner) || !utf8.ValidString(owner)) {
+			return errors.New("no owner that can be kept")
 		}
+		own.owner = owner
 		return err
 	})
+	if !decided {
+		return err
+	}
+	*x.req, x.owner = own.req, own.owner
+	return x.refusal(err)
 }
 
 func (hs *hooks) free() bool {

@@ -59,32 +59,21 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{c: h.c, req: &Request{}, opts: &h.opts, tenants: h.tenants, undo: &h.undo}
 	if h.opts.Audit != nil {
-		defer h.audit(r, x, time.Now())
+		begun := time.Now()
+		defer func() { h.audit(r, x, begun) }()
 	}
 	serve, err := h.admit(w, r, x)
 	if err == nil {
 		var done func()
 		if done, err = h.tenants.enter(x.owner); err == nil {
-			defer done()
-			if x.behind != nil {
-				defer x.behind.end()
+			var abort any
+			if x, abort = h.inTime(w, r, x, serve, done); abort != nil {
+				panic(abort)
 			}
-			serve(w, r, x)
 			return
 		}
 	}
-	x.begin()
-	x.fail(err)
-	h.reply(w, r, x)
-}
-
-func (h *handler) audit(r *http.Request, x *exchange, begun time.Time) {
-	rec := AuditRecord{Time: begun, Duration: time.Since(begun), Owner: x.owner, Action: x.req.Action,
-		SandboxID: x.req.SandboxID, Remote: r.RemoteAddr}
-	if resp := x.resp; resp != nil {
-		rec.SandboxID, rec.Status, rec.Code, rec.Err = resp.SandboxID, resp.Status, resp.Code, resp.Err
-	}
-	h.opts.Audit(context.WithoutCancel(r.Context()), rec)
+	h.answer(w, r, x, err)
 }
 
 // serveFunc answers a request that may be carried out.
@@ -127,17 +116,11 @@ func (h *handler) checkOrigin(r *http.Request) error {
 }
 
 func (h *handler) serveJSON(w http.ResponseWriter, r *http.Request, x *exchange) {
-	timeout, events := h.opts.Timeout, acceptsEvents(r)
-	if events {
-		timeout = h.opts.StreamTimeout
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), timeout)
-	defer cancel()
-	if events {
-		h.stream(w, r.WithContext(ctx), x)
+	if acceptsEvents(r) {
+		h.stream(w, r, x)
 		return
 	}
-	x.run(ctx)
+	x.run(r.Context())
 	h.reply(w, r, x)
 }
 
@@ -272,8 +255,9 @@ func setRetryAfter(header http.Header, resp *Response) {
 }
 
 func (h *handler) log(ctx context.Context, resp *Response) {
-	switch resp.Status {
-	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable:
+	switch {
+	case resp.Status == http.StatusBadGateway && resp.Code != "unavailable": // nobody listens inside
+	case resp.Status == http.StatusInternalServerError, resp.Status == http.StatusBadGateway, resp.Status == http.StatusServiceUnavailable:
 		h.opts.Logger.ErrorContext(ctx, "compute: request failed", "provider", resp.Provider, "sandbox", resp.SandboxID, "err", resp.Err)
 	}
 }

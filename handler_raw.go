@@ -21,12 +21,11 @@ type rawAnswer struct {
 // answered in JSON; later the connection is cut, so that nobody takes what came
 // for the whole.
 func (h *handler) serveRaw(w http.ResponseWriter, r *http.Request, x *exchange, act action) {
-	ctx, cancel := context.WithTimeout(r.Context(), h.opts.StreamTimeout)
-	defer cancel()
+	ctx := r.Context()
 	x.raw = &rawAnswer{h: h, w: w, r: r, rc: http.NewResponseController(w)}
 	x.lastEvent = r.Header.Get("Last-Event-ID")
 	if r.Method == http.MethodPut {
-		x.body = &uploadReader{r: http.MaxBytesReader(w, r.Body, h.opts.MaxUpload), rc: x.raw.rc, timeout: h.opts.BodyTimeout}
+		x.body = &uploadReader{r: http.MaxBytesReader(beneath(w), r.Body, h.opts.MaxUpload), rc: x.raw.rc, timeout: h.opts.BodyTimeout}
 	}
 	x.begin()
 	err := protect(func() error { return x.perform(ctx, act) })
