@@ -1,6 +1,7 @@
 package compute
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -15,6 +16,8 @@ type rawAnswer struct {
 	r     *http.Request
 	rc    *http.ResponseController
 	begun bool // it is too late for JSON
+
+	status int // what it began with, if that is not 200
 }
 
 // serveRaw does act, which may answer by itself. What fails before that is
@@ -34,7 +37,7 @@ func (h *handler) serveRaw(w http.ResponseWriter, r *http.Request, x *exchange, 
 	}
 	switch {
 	case err == nil:
-		x.resp.Success, x.resp.Status = true, http.StatusOK
+		x.resp.Success, x.resp.Status = true, cmp.Or(x.raw.status, http.StatusOK)
 	default:
 		x.fail(err)
 	}
