@@ -279,6 +279,8 @@ func (p *Proxy) authorize(r *http.Request, asked ProxyRequest) (*ProxyRequest, e
 		return nil
 	})
 	switch {
+	case errors.Is(err, errNoAnswer):
+		return &before, &refusedError{err}
 	case decided:
 		return &asked, err
 	case r.Context().Err() != nil:

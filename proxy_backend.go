@@ -105,12 +105,16 @@ func (bs *backends) look(ctx context.Context, id, owner string) (*backend, error
 	case err != nil:
 		return nil, err
 	case found.sb == nil:
-		return nil, &Error{Op: "proxy", ID: id, Err: errors.New("the provider has found no sandbox and says nothing of it")}
+		return nil, &Error{Op: "proxy", ID: id, Err: errNothing}
 	case !bs.owns(owner, found.owner):
 		return nil, &Error{Op: "proxy", ID: id, Kind: ErrNotFound}
 	}
 	return bs.keep(id, found.sb, found.owner), nil
 }
+
+// errNothing is of a provider that returns neither what it was asked for nor an
+// error.
+var errNothing = errors.New("the provider has returned nothing")
 
 // found is a sandbox and whose it is.
 type found struct {
@@ -283,7 +287,7 @@ func (b *backend) upstream(ctx context.Context, port int) (*upstream, error) {
 		return nil, err
 	}
 	if ep == nil {
-		return nil, &Error{Op: "proxy", ID: b.id, Err: errors.New("the provider has no endpoint and says nothing of it")}
+		return nil, &Error{Op: "proxy", ID: b.id, Err: errNothing}
 	}
 	u, err := url.Parse(ep.URL)
 	if err != nil || u.Host == "" {

@@ -104,7 +104,7 @@ func explain(err error, port int) (status int, text string) {
 	if refusal, ok := errors.AsType[*refusedError](err); ok {
 		return explainRefusal(refusal)
 	}
-	if _, ok := errors.AsType[*panicError](err); ok {
+	if _, ok := errors.AsType[*panicError](err); ok || errors.Is(err, errGone) || errors.Is(err, errNothing) {
 		return http.StatusInternalServerError, "The request failed."
 	}
 	_, unreached := errors.AsType[*dialError](err)

@@ -1,0 +1,358 @@
+package compute_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/computekit/compute"
+	"github.com/computekit/compute/providers/stub"
+)
+
+// rawTo sends bytes to a server and reads all that comes back until it closes the
+// connection, or says nothing for a while.
+func rawTo(t *testing.T, addr, request string) string {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
+	require.NoError(t, err)
+	defer conn.Close()
+	go func() { _, _ = io.WriteString(conn, request) }()
+	var got strings.Builder
+	buf := make([]byte, 32<<10)
+	wait := 2 * time.Second
+	for {
+		_ = conn.SetReadDeadline(time.Now().Add(wait))
+		n, err := conn.Read(buf)
+		got.Write(buf[:n])
+		if err != nil {
+			return got.String()
+		}
+		wait = 300 * time.Millisecond // the rest is on its way
+	}
+}
+
+// statuses returns the status of each answer.
+func statuses(answers string) string {
+	var all []string
+	for line := range strings.SplitSeq(answers, "\n") {
+		if rest, ok := strings.CutPrefix(line, "HTTP/1."); ok {
+			all = append(all, rest[2:5])
+		}
+	}
+	return strings.Join(all, " ")
+}
+
+// witness is a program that keeps what it is asked, and an application that
+// keeps what it has allowed.
+type witness struct {
+	mu      sync.Mutex
+	allowed []string
+	asked   []string
+	headers []http.Header
+	bodies  []string
+	trailer []http.Header
+}
+
+func (w *witness) authorize(r *http.Request, req *compute.ProxyRequest) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if req.SandboxID == "" || req.Port != 3000 {
+		return compute.ErrInvalid
+	}
+	w.allowed = append(w.allowed, r.Method+" "+r.URL.EscapedPath())
+	return nil
+}
+
+func (w *witness) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = append(w.asked, r.Method+" "+r.URL.EscapedPath())
+	w.headers, w.bodies, w.trailer = append(w.headers, r.Header), append(w.bodies, string(body)), append(w.trailer, r.Trailer)
+}
+
+// Whatever bytes come, the program is asked what the application was asked about,
+// once, and hears of nothing that it is not to hear of.
+func TestProxyRawRequests(t *testing.T) {
+	w := &witness{}
+	p := newProxied(t, compute.ProxyOptions{Authorize: w.authorize}, w, false)
+	host := strings.TrimPrefix(p.url(t), "http://")
+	const chunks = "5\r\nhello\r\n0\r\n\r\n"
+	for _, tt := range []struct {
+		name, request, want string
+		asked               string // what the program is asked, with bodies
+	}{
+		{"plain", "GET /a HTTP/1.1\r\nHost: HOST\r\n\r\n", "200", "GET /a "},
+		{"length and chunks", "POST /a HTTP/1.1\r\nHost: HOST\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, "200", "POST /a hello"},
+		{"pipelined behind chunks", "POST /a HTTP/1.1\r\nHost: HOST\r\nContent-Length: 60\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + "GET /b HTTP/1.1\r\nHost: HOST\r\n\r\n", "200 200", "POST /a hello|GET /b "},
+		{"two lengths", "POST /a HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", "400", ""},
+		{"the same length twice", "POST /a HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello", "200", "POST /a hello"},
+		{"a list of lengths", "POST /a HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5, 5\r\n\r\nhello", "400", ""},
+		{"a signed length", "POST /a HTTP/1.1\r\nHost: HOST\r\nContent-Length: +5\r\n\r\nhello", "400", ""},
+		{"a negative length", "POST /a HTTP/1.1\r\nHost: HOST\r\nContent-Length: -1\r\n\r\nhello", "400", ""},
+		{"odd encoding", "POST /a HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: xchunked\r\n\r\n" + chunks, "501", ""},
+		{"two encodings", "POST /a HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n" + chunks, "501", ""},
+		{"a list of encodings", "POST /a HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: identity, chunked\r\n\r\n" + chunks, "501", ""},
+		{"a space in front of the colon", "POST /a HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding : chunked\r\n\r\n" + chunks, "400", ""},
+		{"chunk extensions", "POST /a HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\"b\"\r\nhello\r\n0;x\r\n\r\n", "200", "POST /a hello"},
+		{"a chunk without an end", "POST /a HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloGET /b HTTP/1.1\r\nHost: HOST\r\n\r\n", "", "POST /a hello"},
+		{"a chunk that is too large", "POST /a HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", "", "POST /a "},
+		{"a folded line", "GET /a HTTP/1.1\r\nHost: HOST\r\nX-App: b\r\n X-Forwarded-User: root\r\n\r\n", "200", "GET /a "},
+		{"a folded first line", "GET /a HTTP/1.1\r\n X-Forwarded-User: root\r\nHost: HOST\r\n\r\n", "400", ""},
+		{"a bare CR", "GET /a HTTP/1.1\r\nHost: HOST\r\nX-App: a\rX-Forwarded-User: root\r\n\r\n", "400", ""},
+		{"absolute", "GET http://HOST/a HTTP/1.1\r\nHost: evil.example\r\n\r\n", "200", "GET /a "},
+		{"absolute, elsewhere", "GET http://evil.example/a HTTP/1.1\r\nHost: HOST\r\n\r\n", "404", ""},
+		{"absolute, with a user", "GET http://u:p@HOST/a HTTP/1.1\r\nHost: HOST\r\n\r\n", "200", "GET /a "},
+		{"opaque", "GET http:HOST/a HTTP/1.1\r\nHost: HOST\r\n\r\n", "404", ""},
+		{"two slashes", "GET //evil.example/a HTTP/1.1\r\nHost: HOST\r\n\r\n", "200", "GET //evil.example/a "},
+		{"a fragment", "GET /a#/b HTTP/1.1\r\nHost: HOST\r\n\r\n", "200", "GET /a%23/b "},
+		{"a NUL", "GET /a%00b HTTP/1.1\r\nHost: HOST\r\n\r\n", "200", "GET /a%00b "},
+		{"a real NUL", "GET /a\x00b HTTP/1.1\r\nHost: HOST\r\n\r\n", "400", ""},
+		{"dots", "GET /a/..%2f..%2fb/%2e%2e/%252e%252e HTTP/1.1\r\nHost: HOST\r\n\r\n", "200", "GET /a/..%2f..%2fb/%2e%2e/%252e%252e "},
+		{"a port", "GET /a HTTP/1.1\r\nHost: HOST:8080\r\n\r\n", "200", "GET /a "},
+		{"a dot", "GET /a HTTP/1.1\r\nHost: HOST.\r\n\r\n", "200", "GET /a "},
+		{"two dots", "GET /a HTTP/1.1\r\nHost: HOST..\r\n\r\n", "404", ""},
+		{"upper case", "GET /a HTTP/1.1\r\nHost: " + strings.ToUpper(host) + "\r\n\r\n", "200", "GET /a "},
+		{"two ports", "GET /a HTTP/1.1\r\nHost: HOST:80:80\r\n\r\n", "404", ""},
+		{"IPv6", "GET /a HTTP/1.1\r\nHost: [::1]:3000\r\n\r\n", "404", ""},
+		{"brackets", "GET /a HTTP/1.1\r\nHost: [HOST]\r\n\r\n", "404", ""},
+		{"a user", "GET /a HTTP/1.1\r\nHost: u@HOST\r\n\r\n", "400", ""},
+		{"a path", "GET /a HTTP/1.1\r\nHost: HOST/b\r\n\r\n", "400", ""},
+		{"escaped", "GET /a HTTP/1.1\r\nHost: %33" + host[1:] + "\r\n\r\n", "404", ""},
+		{"two hosts", "GET /a HTTP/1.1\r\nHost: HOST\r\nHost: evil.example\r\n\r\n", "400", ""},
+		{"the same host twice", "GET /a HTTP/1.1\r\nHost: HOST\r\nHost: HOST\r\n\r\n", "400", ""},
+		{"a list of hosts", "GET /a HTTP/1.1\r\nHost: HOST, HOST\r\n\r\n", "400", ""},
+		{"no host", "GET /a HTTP/1.1\r\n\r\n", "400", ""},
+		{"no host, HTTP/1.0", "GET /a HTTP/1.0\r\n\r\n", "404", ""},
+		{"an empty host", "GET /a HTTP/1.1\r\nHost:\r\n\r\n", "404", ""},
+		{"X-Forwarded-Host", "GET /a HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: HOST\r\n\r\n", "404", ""},
+		{"CONNECT", "CONNECT HOST:443 HTTP/1.1\r\nHost: HOST\r\n\r\n", "404", ""},
+		{"CONNECT with a path", "CONNECT /a HTTP/1.1\r\nHost: HOST\r\n\r\n", "405", ""},
+		{"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: HOST\r\n\r\n", "200", ""},
+		{"TRACE", "TRACE /a HTTP/1.1\r\nHost: HOST\r\n\r\n", "405", ""},
+		{"prior knowledge", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "404", ""},
+		{"h2c", "GET /a HTTP/1.1\r\nHost: HOST\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n", "200", "GET /a "},
+		{"h2c, unnamed", "GET /a HTTP/1.1\r\nHost: HOST\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n", "200", "GET /a "},
+		{"another upgrade, refused", "GET /a HTTP/1.1\r\nHost: HOST\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n", "200", "GET /a "},
+		{"fields named by Connection", "GET /a HTTP/1.1\r\nHost: HOST\r\nConnection: close, Cookie, Origin, Referer, Host, X-App\r\nX-App: 1\r\nCookie: sandbox.a=b\r\nOrigin: http://HOST\r\n\r\n", "200", "GET /a "},
+		{"underscores", "GET /a HTTP/1.1\r\nHost: HOST\r\nX_Forwarded_User: root\r\nx_real_ip: 1.2.3.4\r\nX-Forwarded_For: 1.2.3.4\r\n\r\n", "200", "GET /a "},
+		{"others' tokens", "GET /a HTTP/1.1\r\nHost: HOST\r\nX-Amzn-Oidc-Data: s3cret\r\nX-Goog-IAP-JWT-Assertion: s3cret\r\nX-Ms-Token-Aad-Access-Token: s3cret\r\nRemote-User: root\r\n\r\n", "200", "GET /a "},
+		{"a trailer that was announced", "POST /a HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n", "200", "POST /a hello"},
+		{"trailers that were not", "POST /a HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\nX-Forwarded-User: root\r\nAuthorization: s3cret\r\n\r\n", "200", "POST /a hello"},
+		{"a forbidden trailer", "POST /a HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, X-Forwarded-User, Host\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\nX-Forwarded-User: root\r\nHost: evil\r\n\r\n", "200", "POST /a hello"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w.mu.Lock()
+			w.allowed, w.asked, w.headers, w.bodies, w.trailer = nil, nil, nil, nil, nil
+			w.mu.Unlock()
+			request := strings.ReplaceAll(tt.request, "HOST", host)
+			if !strings.Contains(request, "Connection:") && strings.Count(request, "HTTP/1.1") == 1 {
+				request = strings.Replace(request, "\r\n", "\r\nConnection: close\r\n", 1)
+				if strings.Contains(tt.name, "folded first") {
+					request = strings.ReplaceAll(tt.request, "HOST", host)
+				}
+			}
+			got := rawTo(t, p.srv.Listener.Addr().String(), request)
+			if tt.want != "" {
+				require.Equal(t, tt.want, statuses(got), got)
+			}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			var asked []string
+			for i, one := range w.asked {
+				asked = append(asked, one+" "+w.bodies[i])
+			}
+			if tt.want != "" {
+				require.Equal(t, tt.asked, strings.Join(asked, "|"))
+				require.Equal(t, w.allowed, w.asked)
+			} else { // it may have begun
+				require.LessOrEqual(t, len(w.asked), 1)
+				require.LessOrEqual(t, len(w.allowed), 1)
+			}
+			for i, h := range w.headers {
+				text := fmt.Sprint(h, w.trailer[i])
+				for _, never := range []string{"root", "s3cret", "1.2.3.4", "evil", "h2c", "AAMAAABk", "Http2"} {
+					if tt.name != "a folded line" { // where it is a piece of another's value
+						require.NotContains(t, text, never)
+					}
+				}
+				if strings.Contains(tt.name, "trailer") {
+					require.Equal(t, []string{"X-Sum"}, slices.Collect(maps.Keys(w.trailer[i])))
+				}
+			}
+		})
+	}
+}
+
+// rawProxied is a proxy in front of a sandbox in which answers come from a script.
+func rawProxied(t *testing.T, serve func(net.Conn)) *proxied {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+	listening := make(chan struct{})
+	c := stub.New(stub.Config{Programs: map[string]stub.Program{"serve": func(ctx context.Context, p *stub.Proc) int {
+		ln, err := p.Listen(3000)
+		if err != nil {
+			return 1
+		}
+		defer context.AfterFunc(ctx, func() { _ = ln.Close() })()
+		close(listening)
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return 0
+			}
+			go func() {
+				defer conn.Close()
+				defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+				serve(conn)
+			}()
+		}
+	}}})
+	t.Cleanup(func() { assert.NoError(t, c.Close()) })
+	sb, err := c.CreateSandbox(t.Context(), &compute.CreateSandboxOptions{Metadata: map[string]string{"user": "ann"}})
+	require.NoError(t, err)
+	_, err = compute.Start(t.Context(), sb, compute.Exec("serve"))
+	require.NoError(t, err)
+	<-listening
+	return inFrontOf(t, compute.ProxyOptions{HeaderTimeout: 5 * time.Second}, c, sb, false)
+}
+
+// Whatever a program answers, a client has an answer of HTTP, of this request,
+// without what is for those in front of the proxy.
+func TestProxyRawAnswers(t *testing.T) {
+	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
+	answers := map[string]struct {
+		answer  string
+		endless string // what comes again and again
+		status  int    // 0: the answer is broken off
+		body    string
+	}{
+		"/plain":            {ok + "\r\nhi", "", 200, "hi"},
+		"/two-lengths":      {ok + "Content-Length: 3\r\n\r\nhi!", "", 502, ""},
+		"/length-chunks":    {ok + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "", 200, "abc"},
+		"/short":            {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", "", 0, ""},
+		"/cut":              {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhi", "", 0, ""},
+		"/early":            {strings.Repeat("HTTP/1.1 103 Early Hints\r\nX-Accel-Redirect: /x\r\nSet-Cookie: a=b; Domain=example.net\r\n\r\n", 20) + ok + "\r\nhi", "", 200, "hi"},
+		"/early-forever":    {"", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", 502, ""},
+		"/continue-forever": {"", "HTTP/1.1 100 Continue\r\n\r\n", 502, ""},
+		"/header-forever":   {"HTTP/1.1 200 OK\r\n", "X-Header: value\r\n", 502, ""},
+		"/line-forever":     {"HTTP/1.1 200 OK\r\nX-Header: ", "value", 502, ""},
+		"/trailer-forever":  {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n", "X-Trailer: value\r\n", 0, ""},
+		"/extension":        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;", "x", 0, ""},
+		"/status-0":         {"HTTP/1.1 000 Nothing\r\nContent-Length: 2\r\n\r\nhi", "", 502, ""},
+		"/status-99":        {"HTTP/1.1 099 Little\r\nContent-Length: 2\r\n\r\nhi", "", 502, ""},
+		"/status-text":      {"HTTP/1.1 2oo OK\r\nContent-Length: 2\r\n\r\nhi", "", 502, ""},
+		"/status-999":       {"HTTP/1.1 999 Much\r\nContent-Length: 2\r\n\r\nhi", "", 999, "hi"},
+		"/switch":           {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", "", 502, ""},
+		"/switch-websocket": {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nevil", "", 502, ""},
+		"/switch-bare":      {"HTTP/1.1 101 Switching Protocols\r\n\r\nevil", "", 502, ""},
+		"/garbage":          {"SSH-2.0-OpenSSH_9.9\r\n", "", 502, ""},
+		"/folded":           {ok + "X-A: b\r\n X-Sendfile: /etc/passwd\r\n\r\nhi", "", 200, "hi"},
+		"/bare-cr":          {ok + "X-A: b\rX-Sendfile: /etc/passwd\r\n\r\nhi", "", 0, ""},
+		"/steers":           {ok + "X-Accel-Redirect: /x\r\nX-Sendfile: /x\r\nX-Lighttpd-Send-File: /x\r\nX-Reproxy-URL: http://x\r\nX-Accel-Expires: 99\r\nSet-Login: logged-in\r\nX-Accel-Buffering: no\r\n\r\nhi", "", 200, "hi"},
+		"/more":             {ok + "\r\nhiHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", "", 200, "hi"},
+		"/trailers":         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Set-Cookie\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 1\r\nSet-Cookie: a=b; Domain=example.net\r\nX-Accel-Redirect: /x\r\nLocation: http://evil\r\n\r\n", "", 200, "hi"},
+	}
+	p := rawProxied(t, func(conn net.Conn) {
+		requests := bufio.NewReader(conn)
+		for {
+			r, err := http.ReadRequest(requests)
+			if err != nil {
+				return
+			}
+			a := answers[r.URL.Path]
+			if _, err := io.WriteString(conn, a.answer); err != nil {
+				return
+			}
+			for a.endless != "" {
+				if _, err := io.WriteString(conn, a.endless); err != nil {
+					return
+				}
+			}
+			if a.status == 0 {
+				return
+			}
+		}
+	})
+	for path, tt := range answers {
+		t.Run(path[1:], func(t *testing.T) {
+			for range 2 { // and the next request is answered as the first
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url(t)+path, nil)
+				require.NoError(t, err)
+				begun := time.Now()
+				resp, err := p.client.Do(r)
+				require.Less(t, time.Since(begun), 30*time.Second)
+				if path == "/bare-cr" && err == nil { // whichever reads it, it is no line of its own
+					defer resp.Body.Close()
+					require.Empty(t, resp.Header.Get("X-Sendfile"))
+					return
+				}
+				require.NoError(t, err)
+				defer resp.Body.Close()
+				data, err := io.ReadAll(resp.Body)
+				if tt.status == 0 {
+					require.Error(t, err, "an answer that is not whole must not look so")
+					continue
+				}
+				require.NoError(t, err)
+				require.Equal(t, tt.status, resp.StatusCode)
+				if tt.status != http.StatusBadGateway {
+					require.Equal(t, tt.body, string(data))
+				}
+				require.NotContains(t, string(data), "evil")
+				for _, name := range []string{"X-Accel-Redirect", "X-Accel-Expires", "X-Sendfile", "X-Lighttpd-Send-File", "X-Reproxy-Url", "Set-Login", "Set-Cookie"} {
+					require.Empty(t, resp.Header.Get(name), name)
+					require.Empty(t, resp.Trailer.Get(name), name)
+				}
+				require.Empty(t, resp.Trailer.Get("Location"))
+				if path == "/trailers" {
+					require.Equal(t, "1", resp.Trailer.Get("X-Sum"))
+				}
+				if path == "/steers" {
+					require.Equal(t, "no", resp.Header.Get("X-Accel-Buffering"), "which is about this answer")
+				}
+			}
+		})
+	}
+}
+
+// A frame of WebSocket may say that it is as large as it likes: nobody here
+// makes room for it.
+func TestProxyHugeFrames(t *testing.T) {
+	p := rawProxied(t, func(conn net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff")
+		for piece := make([]byte, 32<<10); ; {
+			if _, err := conn.Write(piece); err != nil {
+				return
+			}
+		}
+	})
+	before := held()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", p.srv.Listener.Addr().String())
+	require.NoError(t, err)
+	host := strings.TrimPrefix(p.url(t), "http://")
+	_, err = fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", host)
+	require.NoError(t, err)
+	n, err := io.CopyN(io.Discard, conn, 64<<20)
+	require.NoError(t, err)
+	require.EqualValues(t, 64<<20, n)
+	require.Less(t, held()-before, int64(16<<20))
+	require.NoError(t, conn.Close())
+}
