@@ -240,4 +240,3 @@ func TestProxyAudit(t *testing.T) {
 	require.Equal(t, 101, (<-heard).Status)
 	require.Empty(t, heard)
 }
-

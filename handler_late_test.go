@@ -87,7 +87,10 @@ func TestHandlerProvidersThatDoNotEndForNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leave := make(chan struct{})
 		f := newHandlerFake()
-		f.run = func(context.Context, *compute.Command) (*compute.Result, error) { <-leave; return &compute.Result{}, nil }
+		f.run = func(context.Context, *compute.Command) (*compute.Result, error) {
+			<-leave
+			return &compute.Result{}, nil
+		}
 		opts := compute.HandlerOptions{Authorize: compute.AllowAll}
 		heard := records(&opts)
 		ctx, cancel := context.WithCancel(t.Context())

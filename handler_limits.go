@@ -37,6 +37,7 @@ type tenants struct {
 	mu     sync.Mutex
 	of     map[string]*tenant
 	sweep  int // clean up once there are as many
+	veils  veils
 }
 
 type tenant struct {
