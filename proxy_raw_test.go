@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -44,13 +45,13 @@ func rawTo(t *testing.T, addr, request string) string {
 	}
 }
 
+var statusLine = regexp.MustCompile(`HTTP/1\.\d (\d{3}) `)
+
 // statuses returns the status of each answer.
 func statuses(answers string) string {
 	var all []string
-	for line := range strings.SplitSeq(answers, "\n") {
-		if rest, ok := strings.CutPrefix(line, "HTTP/1."); ok {
-			all = append(all, rest[2:5])
-		}
+	for _, m := range statusLine.FindAllStringSubmatch(answers, -1) {
+		all = append(all, m[1])
 	}
 	return strings.Join(all, " ")
 }
