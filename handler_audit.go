@@ -29,6 +29,9 @@ func (h *handler) audit(r *http.Request, x *exchange, begun time.Time) {
 	if resp := x.resp; resp != nil {
 		rec.SandboxID, rec.Status, rec.Code, rec.Err = resp.SandboxID, resp.Status, resp.Code, resp.Err
 	}
+	if rec.Action == actionCreate && rec.Code == "not_found" { // it is of what the sandbox was to be made of
+		rec.SandboxID = ""
+	}
 	ctx, cancel := detach(r.Context())
 	defer cancel()
 	if err := protect(func() error { h.opts.Audit(ctx, rec); return nil }); err != nil {

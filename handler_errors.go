@@ -62,8 +62,8 @@ func (x *exchange) fail(err error) {
 		return
 	}
 	x.resp.RetryAfter = e.RetryAfter
-	if x.req.Action == actionCreate && !errors.Is(err, ErrNotFound) { // it is another thing's ID then
-		x.resp.SandboxID = cmp.Or(x.resp.SandboxID, e.ID) // what could not be cleaned up
+	if x.req.Action == actionCreate {
+		x.resp.SandboxID = cmp.Or(x.resp.SandboxID, e.ID) // what could not be cleaned up, or was not found
 	}
 }
 

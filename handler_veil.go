@@ -61,7 +61,7 @@ func (v *veils) wait(ctx context.Context, op string, started time.Time) {
 	one := v.at(op)
 	took := max(time.Since(started), one.now, one.before)
 	v.mu.Unlock()
-	rest := time.NewTimer((took/veilStep+1)*veilStep - time.Since(started))
+	rest := time.NewTimer(took.Truncate(veilStep) + veilStep - time.Since(started))
 	defer rest.Stop()
 	select {
 	case <-rest.C:

@@ -98,7 +98,7 @@ type endBody struct {
 
 func (b *endBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // a Reader's own
+	if err == io.EOF {
 		b.ended()
 	}
 	return n, err
