@@ -20,12 +20,7 @@ type hooks struct {
 }
 
 // asked is a call of Authorize and Owner.
-type asked struct {
-	done chan struct{} // closed when the rest is set
-	err  error
-
-	late, over bool // guarded by hooks.mu
-}
+type asked struct{ late, over bool } // guarded by hooks.mu
 
 var errNoAnswer = errors.New("compute: Authorize or Owner has ended its goroutine")
 
@@ -35,58 +30,62 @@ func unanswered(why string) error {
 		cause: &Error{Op: "authorize", Kind: ErrUnavailable, RetryAfter: time.Second, NothingDone: true, Err: errors.New(why)}}
 }
 
+var (
+	errTooLate = unanswered("authorization took too long")
+	errTooMany = unanswered("too many authorizations take too long")
+)
+
+// authorize asks the application who may do what, and returns what it has made of
+// the request. It never panics.
+func (h *handler) authorize(r *http.Request, req Request) (own *Request, owner string, err error) {
+	own = &req
+	err = protect(func() error {
+		err := h.opts.Authorize(r, own)
+		if err != nil || h.opts.Owner == nil {
+			return err
+		}
+		owner, err = h.opts.Owner(r, own)
+		if err == nil && (owner == "" || hasNUL(owner) || !utf8.ValidString(owner)) {
+			return errors.New("no owner that can be kept")
+		}
+		return err
+	})
+	if err != nil {
+		owner = ""
+	}
+	return own, owner, err
+}
+
 // ask calls f, which has until the timeout, when the context of its request ends.
 // What goes on regardless is not waited for, and there is a bound to how many
 // such there are. The error is f's own if f has decided.
 func (hs *hooks) ask(r *http.Request, timeout time.Duration, f func(*http.Request) error) (decided bool, err error) {
 	if !hs.free() {
-		return false, unanswered("too many authorizations take too long")
+		return false, errTooMany
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
-	a := &asked{done: make(chan struct{}), err: errNoAnswer}
+	a, done := &asked{}, make(chan error, 1)
 	go func() { // one that is not over in time is counted
-		defer cancel()
-		defer hs.end(a)
-		a.err = protect(func() error { return f(r.WithContext(ctx)) })
+		err := errNoAnswer
+		defer func() {
+			cancel()
+			hs.end(a, nil)
+			done <- err
+		}()
+		err = protect(func() error { return f(r.WithContext(ctx)) })
 	}()
 	select {
-	case <-a.done:
+	case err = <-done:
+		return true, err
 	case <-ctx.Done():
 	}
-	if gone := r.Context().Err(); gone != nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		hs.leave(a)
-		if gone != nil {
-			return false, gone
-		}
-		return false, unanswered("authorization took too long")
+	switch gone := r.Context().Err(); {
+	case !hs.leave(a) && gone == nil:
+		return true, <-done
+	case gone != nil:
+		return false, gone
 	}
-	return true, a.err
-}
-
-// authorize asks the application who may do what. What goes on after its time has
-// a request of its own that nobody looks at.
-func (h *handler) authorize(r *http.Request, x *exchange) error {
-	own := &struct {
-		req   Request
-		owner string
-	}{req: *x.req}
-	decided, err := h.hooks.ask(r, h.opts.AuthorizeTimeout, func(r *http.Request) error {
-		err := h.opts.Authorize(r, &own.req)
-		if err != nil || h.opts.Owner == nil {
-			return err
-		}
-		owner, err := h.opts.Owner(r, &own.req)
-		if err == nil && (owner == "" || hasNUL(owner) || !utf8.ValidString(owner)) {
-			return errors.New("no owner that can be kept")
-		}
-		own.owner = owner
-		return err
-	})
-	if !decided {
-		return err
-	}
-	*x.req, x.owner = own.req, own.owner
-	return x.refusal(err)
+	return false, errTooLate
 }
 
 func (hs *hooks) free() bool {
@@ -95,25 +94,30 @@ func (hs *hooks) free() bool {
 	return hs.late < maxHooks
 }
 
-// end lets the request go on that waits, if it still does.
-func (hs *hooks) end(a *asked) {
+// end ends a call, and reports whether its request still waits. If so, it keeps
+// what the call has come to before the request can look.
+func (hs *hooks) end(a *asked, keep func()) (inTime bool) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	if a.late {
+	if a.late && !a.over {
 		hs.late--
 	}
 	a.over = true
-	close(a.done)
+	if keep != nil && !a.late {
+		keep()
+	}
+	return !a.late
 }
 
-// leave counts a call that nobody waits for, unless it has ended.
-func (hs *hooks) leave(a *asked) {
+// leave counts a call that nobody waits for any more, unless it has ended.
+func (hs *hooks) leave(a *asked) (left bool) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	if !a.over {
+	if !a.over && !a.late {
 		a.late = true
 		hs.late++
 	}
+	return a.late
 }
 
 // refusal is what the client learns of the application's decision. What it does

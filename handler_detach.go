@@ -25,15 +25,21 @@ const (
 type detachable struct {
 	w      http.ResponseWriter
 	rc     *http.ResponseController
-	header http.Header // of the answer until it begins: w's is the server's to read
+	header http.Header // of the answer until it begins, if not w's: that is the server's to read
 
 	mu       sync.RWMutex // held for reading while w is used
 	detached bool
 	phase    phase
 }
 
-func newDetachable(w http.ResponseWriter) *detachable {
-	return &detachable{w: w, rc: http.NewResponseController(w), header: http.Header{}}
+// newDetachable returns one of w. Where the header is filled in early, before it is
+// known whether there will be an answer, it is kept apart.
+func newDetachable(w http.ResponseWriter, early bool) *detachable {
+	d := &detachable{w: w, rc: http.NewResponseController(w)}
+	if early {
+		d.header = http.Header{}
+	}
+	return d
 }
 
 // detach ends what is being read and written, and returns how far it has come.
@@ -66,7 +72,20 @@ func (d *detachable) use(f func() error) error {
 }
 
 // Header implements [http.ResponseWriter].
-func (d *detachable) Header() http.Header { return d.header }
+func (d *detachable) Header() http.Header {
+	if d.header != nil {
+		return d.header
+	}
+	header := http.Header{} // nobody's
+	_ = d.use(func() error {
+		header = d.w.Header()
+		if d.phase == waiting {
+			d.phase = answering // it is being filled in
+		}
+		return nil
+	})
+	return header
+}
 
 // WriteHeader implements [http.ResponseWriter].
 func (d *detachable) WriteHeader(status int) {
@@ -76,8 +95,8 @@ func (d *detachable) WriteHeader(status int) {
 func (d *detachable) writeHeader(status int) {
 	if d.phase == waiting {
 		maps.Copy(d.w.Header(), d.header)
-		d.phase = answering
 	}
+	d.phase = answering
 	d.w.WriteHeader(status)
 }
 
@@ -89,7 +108,7 @@ func (d *detachable) Write(p []byte) (n int, err error) {
 		}
 		d.phase = answering
 		n, err = d.w.Write(p)
-		if err == nil && bytes.HasSuffix(p, []byte("\n\n")) && d.header.Get("Content-Type") == "text/event-stream" {
+		if err == nil && bytes.HasSuffix(p, []byte("\n\n")) && d.w.Header().Get("Content-Type") == "text/event-stream" {
 			d.phase = betweenEvents // there is no such line inside
 		}
 		return err

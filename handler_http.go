@@ -62,45 +62,40 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		begun := time.Now()
 		defer func() { h.audit(r, x, begun) }()
 	}
-	serve, err := h.admit(w, r, x)
-	if err == nil {
-		var done func()
-		if done, err = h.tenants.enter(x.owner); err == nil {
-			var abort any
-			if x, abort = h.inTime(w, r, x, serve, done); abort != nil {
-				panic(abort)
-			}
-			return
-		}
+	serve, err := h.read(w, r, x)
+	if err != nil {
+		h.answer(w, r, x, err)
+		return
 	}
-	h.answer(w, r, x, err)
+	var abort any
+	if x, abort = h.inTime(w, r, x, serve); abort != nil {
+		panic(abort)
+	}
 }
 
-// serveFunc answers a request that may be carried out.
+// serveFunc answers a request that may be carried out, otherwise than by a
+// Response.
 type serveFunc func(w http.ResponseWriter, r *http.Request, x *exchange)
 
-// admit decodes the request and decides whether it may be carried out.
-func (h *handler) admit(w http.ResponseWriter, r *http.Request, x *exchange) (serveFunc, error) {
+// read decodes the request and says how it is to be answered.
+func (h *handler) read(w http.ResponseWriter, r *http.Request, x *exchange) (serveFunc, error) {
 	if err := h.checkOrigin(r); err != nil {
 		return nil, err
 	}
-	serve := h.serveJSON
+	var serve serveFunc
 	var err error
 	switch r.Method {
 	case http.MethodPost:
+		if acceptsEvents(r) {
+			serve = h.stream
+		}
 		err = h.decode(w, r, x)
 	case http.MethodGet, http.MethodHead, http.MethodPut:
 		serve, err = h.decodeQuery(r, x)
 	default:
 		err = &requestError{status: http.StatusMethodNotAllowed, code: "method_not_allowed", msg: "Only POST requests are supported"}
 	}
-	if err != nil {
-		return nil, err
-	}
-	if err := h.authorize(r, x); err != nil {
-		return nil, err
-	}
-	return serve, h.opts.Allow.permits(x.req, x.behind != nil || r.Method == http.MethodPut)
+	return serve, err
 }
 
 // checkOrigin holds for GET as well, which may open connections.
@@ -113,15 +108,6 @@ func (h *handler) checkOrigin(r *http.Request) error {
 		return &requestError{status: http.StatusForbidden, code: "forbidden", msg: "cross-origin request"}
 	}
 	return nil
-}
-
-func (h *handler) serveJSON(w http.ResponseWriter, r *http.Request, x *exchange) {
-	if acceptsEvents(r) {
-		h.stream(w, r, x)
-		return
-	}
-	x.run(r.Context())
-	h.reply(w, r, x)
 }
 
 // decode reads the body to its end, which is also what lets the server notice
