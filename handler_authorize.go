@@ -1,6 +1,7 @@
 package compute
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -68,24 +69,25 @@ func (hs *hooks) ask(r *http.Request, timeout time.Duration, f func(*http.Reques
 	go func() { // one that is not over in time is counted
 		err := errNoAnswer
 		defer func() {
-			cancel()
-			hs.end(a, nil)
+			hs.end(ctx, a, nil)
 			done <- err
+			cancel() // not before it has ended, lest it should look late
 		}()
 		err = protect(func() error { return f(r.WithContext(ctx)) })
 	}()
+	received := false
 	select {
 	case err = <-done:
-		return true, err
+		received = true
 	case <-ctx.Done():
 	}
-	switch gone := r.Context().Err(); {
-	case !hs.leave(a) && gone == nil:
-		return true, <-done
-	case gone != nil:
-		return false, gone
+	if hs.leave(a) {
+		return false, cmp.Or(r.Context().Err(), errTooLate)
 	}
-	return false, errTooLate
+	if !received {
+		err = <-done
+	}
+	return true, err
 }
 
 func (hs *hooks) free() bool {
@@ -94,18 +96,21 @@ func (hs *hooks) free() bool {
 	return hs.late < maxHooks
 }
 
-// end ends a call, and reports whether its request still waits. If so, it keeps
-// what the call has come to before the request can look.
-func (hs *hooks) end(a *asked, keep func()) (inTime bool) {
+// end ends a call, and reports whether its request still waits and its context
+// has not ended. If so, it keeps what the call has come to before the request can
+// look.
+func (hs *hooks) end(ctx context.Context, a *asked, keep func()) (inTime bool) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	if a.late && !a.over {
+	switch {
+	case a.late:
 		hs.late--
-	}
-	a.over = true
-	if keep != nil && !a.late {
+	case ctx.Err() != nil:
+		a.late = true
+	case keep != nil:
 		keep()
 	}
+	a.over = true
 	return !a.late
 }
 

@@ -55,6 +55,8 @@ func (h *handler) inTime(w http.ResponseWriter, r *http.Request, x *exchange, se
 	}
 	defer func() { j.done() }()
 	switch {
+	case v == errTooLate: //nolint:errorlint // as it was sent
+		return j.instead(w, r, cmp.Or(r.Context().Err(), errTooLate)), nil
 	case v == errGone && (j.out == nil || j.out.phase == waiting): //nolint:errorlint // as it was sent
 		err := errGone
 		if !j.decided {
@@ -114,6 +116,7 @@ func (j *job) run(r, deciding *http.Request) {
 	}()
 	err := j.decide(deciding)
 	if err == errTooLate { //nolint:errorlint // decide's own
+		v = err
 		return
 	}
 	if err == nil {
@@ -143,12 +146,12 @@ func (j *job) decide(r *http.Request) error {
 	over := false
 	defer func() {
 		if !over { // it ends its goroutine
-			j.h.hooks.end(&j.asked, nil)
+			j.h.hooks.end(r.Context(), &j.asked, nil)
 		}
 	}()
 	own, owner, err := j.h.authorize(r, *j.x.req)
 	over = true
-	if !j.h.hooks.end(&j.asked, func() {
+	if !j.h.hooks.end(r.Context(), &j.asked, func() {
 		j.decided, j.owner, j.action, j.sandbox = true, owner, own.Action, own.SandboxID
 	}) {
 		return errTooLate

@@ -110,3 +110,16 @@ func TestProxyOddities(t *testing.T) {
 		})
 	}
 }
+
+// A decision is none that is late, however often it is asked for.
+func TestProxyAuthorizesInTime(t *testing.T) {
+	p, err := compute.NewProxy(newHandlerFake(), compute.ProxyOptions{URL: "http://example.net/p/",
+		Authorize: func(*http.Request, *compute.ProxyRequest) error { return compute.ErrUnauthorized }})
+	require.NoError(t, err)
+	for range 20_000 {
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://example.net/p/s1/3000/", nil))
+		require.Equal(t, http.StatusUnauthorized, w.Code)
+	}
+	require.NoError(t, p.Close())
+}
