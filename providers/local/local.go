@@ -148,6 +148,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -243,6 +244,10 @@ type Config struct {
 
 	// Defaults are for the sandboxes whose options do not say.
 	Defaults Defaults
+
+	// Logger is told what cannot be removed in the background, once for each
+	// reason; nil is nobody. Close returns what could not be removed last.
+	Logger *slog.Logger
 }
 
 // Defaults are what sandboxes may use that do not say. The zero value bounds
@@ -269,6 +274,8 @@ type Provider struct {
 	base      Base
 	baseMu    sync.Mutex
 	baseSeen  string // the base as it was when it was looked at
+	clock     clock
+	sweeper   sweeper
 
 	mu     sync.Mutex
 	closed bool
@@ -277,16 +284,16 @@ type Provider struct {
 	ssh    map[string]*sshServer       // by sandbox
 	hosts  map[string]hosted           // sandboxes without isolation
 	pumps  sync.WaitGroup              // that serve the streams of background processes
-	ctx    context.Context             // of the pumps
+	ctx    context.Context             // of the pumps and the sweeper
 	cancel context.CancelFunc
 }
 
 // New returns the provider of a state directory. It tries whether this machine
 // can isolate; the error matches [errors.ErrUnsupported] and names what is
-// missing if not. It also removes what programs that were killed have left
-// half made.
+// missing if not. It also removes what is over in the state directory, and
+// goes on doing so until Close; see the package comment.
 func New(cfg Config) (*Provider, error) {
-	p := &Provider{localCode: cfg.LocalCode, limits: cfg.Defaults, network: cfg.Network, resolver: cfg.Resolver,
+	p := &Provider{clock: machineClock, localCode: cfg.LocalCode, limits: cfg.Defaults, network: cfg.Network, resolver: cfg.Resolver,
 		runsc: cfg.Runsc, urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
 	var err error
 	if p.state, p.isolation, err = open(context.Background(), cfg); err != nil {
@@ -296,10 +303,11 @@ func New(cfg Config) (*Provider, error) {
 		return nil, err
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	if err := p.sweep(p.ctx); err != nil {
+	if err := p.sweepRest(p.ctx); err != nil {
 		p.cancel()
 		return nil, p.outside("open", "", err)
 	}
+	p.startSweeper(cfg.Logger)
 	return p, nil
 }
 
@@ -323,7 +331,8 @@ func stateDir(dir string) (string, error) {
 // Name implements [compute.Compute].
 func (p *Provider) Name() string { return name }
 
-// Close closes the URLs and stops serving the streams of background processes.
+// Close closes the URLs, stops serving the streams of background processes, and
+// ends the removing of what is over, which it waits for.
 // Sandboxes and their processes live on, except for those without isolation,
 // whose processes are children of this program and end.
 func (p *Provider) Close() error {
@@ -347,7 +356,7 @@ func (p *Provider) Close() error {
 		errs = append(errs, m.Shutdown(context.Background()))
 	}
 	p.pumps.Wait()
-	return errors.Join(errs...)
+	return errors.Join(append(errs, p.stopSweeper())...)
 }
 
 // fail makes the provider's error.

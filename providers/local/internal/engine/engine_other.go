@@ -22,6 +22,9 @@ type Box struct{}
 // At returns a sandbox whose methods fail.
 func At(string) *Box { return &Box{} }
 
+// Gone reports that there is none.
+func (b *Box) Gone(context.Context) bool { return true }
+
 // Start fails: there are no sandboxes on this system.
 func Start(context.Context, Spec) (*Box, error) { return nil, errSystem }
 

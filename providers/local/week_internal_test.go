@@ -1,0 +1,393 @@
+//go:build linux
+
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/computekit/compute"
+	"github.com/computekit/compute/providers/local/internal/engine"
+)
+
+// memoryDir returns a directory that takes no time to flush, if there is one.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "compute-test-*")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	return dir
+}
+
+// A week of sandboxes: made, extended, used, suspended, resumed, killed, on a
+// machine that sleeps, is started anew, and whose clock somebody sets. Each
+// sandbox is there as long as it should be, as a simple model says, and not much
+// longer; nobody but the sweeper looks for what is over.
+func TestWeek(t *testing.T) {
+	length := 7 * 24 * hour
+	if testing.Short() {
+		length = 24 * hour
+	}
+	for _, seed := range []uint64{1, rand.Uint64()} {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			dir, inits := memoryDir(t), newFakeInits(t)
+			synctest.Test(t, func(t *testing.T) {
+				w := &week{t: t, dir: dir, inits: inits, r: rand.New(rand.NewPCG(seed, 1)), lives: map[string]*modelLife{}, counts: map[string]int{}}
+				w.f = fakeClock{wall: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), up: time.Minute, id: "boot 0"}
+				w.last = time.Now()
+				w.open()
+				for begun := time.Now(); time.Since(begun) < length; {
+					w.step()
+				}
+				w.check()
+				require.NoError(t, w.p.Close())
+				t.Log(w.counts)
+			})
+		})
+	}
+}
+
+// slack is how much longer a sandbox may be there than it should.
+const slack = sweepEvery*6/5 + time.Second
+
+// A modelLife is what the model knows of a sandbox. Times are those of the
+// machine's clock that nobody sets.
+type modelLife struct {
+	sb        *Sandbox
+	number    int
+	init      *fakeInit // nil if it has none
+	expires   modelTime
+	idle      time.Duration // 0 is for ever
+	sleeps    modelTime     // when one without an init is over
+	suspended bool
+	overdue   time.Time     // when it should have gone; zero if it should not
+	late      time.Duration // how much later that may be
+}
+
+// A modelTime is 0 if it never comes.
+type modelTime struct {
+	at    time.Duration
+	given time.Duration // how far off it was when it, or the clock of the wall, was set
+}
+
+func (m modelTime) passed(now time.Duration) bool { return m.at > 0 && m.at <= now }
+
+// A week is a run of the simulation.
+type week struct {
+	t      *testing.T
+	dir    string
+	r      *rand.Rand
+	p      *Provider
+	f      fakeClock
+	last   time.Time // of the bubble, when f was brought up to date
+	boots  int
+	inits  *fakeInits
+	lives  map[string]*modelLife
+	counts map[string]int
+}
+
+func (w *week) now() clock {
+	up := func() time.Duration { return w.f.up + time.Since(w.last) }
+	return clock{uptime: up, boot: func() string { return w.f.id }, now: func() time.Time { return w.f.wall.Add(time.Since(w.last)) }}
+}
+
+// set brings the clocks up to date and changes them. The sweeper sleeps
+// meanwhile.
+func (w *week) set(change func(f *fakeClock)) {
+	synctest.Wait()
+	w.f.pass(time.Since(w.last))
+	w.last = time.Now()
+	change(&w.f)
+	w.inits.uptime.Store(int64(w.f.up))
+}
+
+func (w *week) open() {
+	s, err := openState(w.dir)
+	require.NoError(w.t, err)
+	w.p = &Provider{state: s, isolation: Namespaces, clock: w.now()}
+	w.p.ctx, w.p.cancel = context.WithCancel(w.t.Context())
+	w.p.startSweeper(slog.New(slog.DiscardHandler))
+}
+
+func (w *week) step() {
+	w.pass(w.upTo(40 * time.Minute))
+	w.check()
+	acts := []struct {
+		name  string
+		often int
+		do    func()
+	}{
+		{"create", 30, w.create}, {"extend", 20, w.extend}, {"use", 40, w.use}, {"suspend", 12, w.suspend}, {"resume", 12, w.resume},
+		{"kill", 5, w.kill}, {"destroy", 4, w.destroy}, {"sleep", 3, w.sleep}, {"forward", 2, w.forward}, {"back", 2, w.back},
+		{"reboot", 1, func() { w.reboot(w.upTo(3 * hour)) }}, {"reboot without a clock", 1, func() { w.reboot(-10 * year) }},
+	}
+	sum := 0
+	for _, a := range acts {
+		sum += a.often
+	}
+	n := w.r.IntN(sum)
+	for _, a := range acts {
+		if n -= a.often; n < 0 {
+			w.counts[a.name]++
+			a.do()
+			return
+		}
+	}
+}
+
+// pass lets time pass, stopping whenever an init ends by itself.
+func (w *week) pass(d time.Duration) {
+	w.set(func(*fakeClock) {})
+	for end := w.f.up + d; ; {
+		next := end
+		for _, l := range w.lives {
+			if l.init != nil {
+				next = min(next, max(l.init.ends(), w.f.up))
+			}
+		}
+		time.Sleep(next - w.f.up)
+		w.set(func(*fakeClock) {})
+		w.endInits()
+		if next == end {
+			return
+		}
+	}
+}
+
+// endInits ends those inits whose time has come.
+func (w *week) endInits() {
+	for _, l := range w.lives {
+		if l.init != nil && l.init.ends() <= w.f.up {
+			l.init.end()
+			l.overdue, l.init = time.Now(), nil
+		}
+	}
+}
+
+// check compares what is there with the model.
+func (w *week) check() {
+	for id, l := range w.lives {
+		over := !l.overdue.IsZero()
+		if !over && (l.expires.passed(w.f.up) || l.init == nil && l.sleeps.passed(w.f.up)) {
+			l.overdue, over = time.Now(), true
+		}
+		_, err := os.Lstat(w.p.state.box(id))
+		switch {
+		case !over:
+			require.NoError(w.t, err, "%s is gone before its time: %+v at %v", id, l, w.f.up)
+		case errors.Is(err, os.ErrNotExist):
+			w.counts["over"]++
+			delete(w.lives, id)
+		default:
+			require.Less(w.t, time.Since(l.overdue), slack+l.late, "%s should have gone: %+v at %v", id, l, w.f.up)
+		}
+	}
+}
+
+// some returns a sandbox that should be there and of which want is true.
+func (w *week) some(want func(*modelLife) bool) (*modelLife, bool) {
+	var found []*modelLife
+	for _, l := range w.lives {
+		if l.overdue.IsZero() && want(l) {
+			found = append(found, l)
+		}
+	}
+	if len(found) == 0 {
+		return nil, false
+	}
+	slices.SortFunc(found, func(a, b *modelLife) int { return a.number - b.number })
+	return found[w.r.IntN(len(found))], true
+}
+
+func (w *week) in(d time.Duration) modelTime { return modelTime{w.f.up + d, d} }
+
+func (w *week) upTo(d time.Duration) time.Duration { return time.Duration(w.r.Int64N(int64(d))) }
+
+func (w *week) duration() time.Duration {
+	most := []time.Duration{10 * time.Minute, 2 * hour, 3 * 24 * hour}[w.r.IntN(3)]
+	return time.Second + w.upTo(most)
+}
+
+func (w *week) create() {
+	if len(w.lives) > 30 {
+		return
+	}
+	opts, m := &compute.CreateSandboxOptions{}, &meta{Version: stateVersion, ID: newID(boxPrefix), Isolation: Namespaces}
+	if w.r.IntN(3) > 0 {
+		opts.Lifetime = w.duration()
+	}
+	if w.r.IntN(3) > 0 {
+		opts.IdleTimeout = w.duration()
+	}
+	require.NoError(w.t, w.p.settleLimits(opts, m))
+	unlock, err := w.p.state.newBox(m.ID)
+	require.NoError(w.t, err)
+	defer unlock()
+	l := &modelLife{number: w.counts["create"], idle: opts.IdleTimeout}
+	if opts.Lifetime > 0 {
+		l.expires = w.in(opts.Lifetime)
+	}
+	w.boot(l, m)
+	require.NoError(w.t, w.p.publish(m))
+	w.p.expect(m)
+	l.sb = w.p.handle(m)
+	w.lives[m.ID] = l
+}
+
+// boot is Provider.boot with an init that is not one.
+func (w *week) boot(l *modelLife, m *meta) {
+	var spec engine.Spec
+	require.NoError(w.t, w.p.applyLimits(m, &spec))
+	run := runPrefix + strings.ToLower(newID("")[:8])
+	spec.Dir = filepath.Join(w.p.state.box(m.ID), run)
+	require.NoError(w.t, os.Mkdir(spec.Dir, 0o700))
+	m.Runs = append(m.Runs, run)
+	l.init, l.suspended, l.sleeps = w.inits.start(w.t, spec), false, modelTime{}
+}
+
+func (w *week) extend() {
+	if l, ok := w.some(func(*modelLife) bool { return true }); ok {
+		d := w.duration()
+		require.NoError(w.t, l.sb.Extend(w.t.Context(), d))
+		if l.expires.at > 0 && l.expires.at < w.f.up+d {
+			l.expires, l.late = w.in(d), 0
+		}
+	}
+}
+
+func (w *week) use() {
+	if l, ok := w.some(func(l *modelLife) bool { return l.init != nil }); ok {
+		l.init.use()
+	}
+}
+
+func (w *week) suspend() {
+	l, ok := w.some(func(l *modelLife) bool { return l.init != nil })
+	if !ok {
+		return
+	}
+	l.init.close() // what a real one does when it is told to end
+	require.NoError(w.t, l.sb.Suspend(w.t.Context()))
+	l.init, l.suspended = nil, true
+	w.asleep(l)
+}
+
+func (w *week) asleep(l *modelLife) {
+	if l.idle > 0 {
+		l.sleeps = w.in(l.idle)
+	}
+}
+
+// resume is Sandbox.Resume, also of one whose init was killed.
+func (w *week) resume() {
+	if l, ok := w.some(func(l *modelLife) bool { return l.init == nil }); ok {
+		require.NoError(w.t, l.sb.change(w.t.Context(), "resume", func(m *meta) error {
+			w.boot(l, m)
+			m.Suspended = false
+			return w.p.state.saveBox(m)
+		}))
+	}
+}
+
+// kill takes the init away, which leaves no note. The idle time runs from when
+// the sweeper sees that.
+func (w *week) kill() {
+	if l, ok := w.some(func(l *modelLife) bool { return l.init != nil && l.idle > 2*slack }); ok {
+		l.init.close()
+		l.init = nil
+		w.asleep(l)
+		w.pass(slack)
+		l.late += slack
+	}
+}
+
+func (w *week) destroy() {
+	if l, ok := w.some(func(*modelLife) bool { return true }); ok {
+		if l.init != nil {
+			l.init.close()
+		}
+		require.NoError(w.t, l.sb.Destroy(w.t.Context()))
+		require.NoDirExists(w.t, w.p.state.box(l.sb.id))
+		delete(w.lives, l.sb.id)
+	}
+}
+
+// sleep is that of the machine: its timers stand still, its clocks do not. Idle
+// times stand still with the timers.
+func (w *week) sleep() {
+	d := w.upTo(5 * hour)
+	w.set(func(f *fakeClock) { f.pass(d) })
+	for _, l := range w.lives {
+		if l.init != nil {
+			l.init.postpone(d)
+		}
+	}
+	w.endInits()
+}
+
+func (w *week) forward() { w.jump(10 * year) }
+func (w *week) back()    { w.jump(-10 * year) }
+
+// jump sets the clock of the wall, and lets the sweeper see it.
+func (w *week) jump(d time.Duration) {
+	w.set(func(f *fakeClock) { f.wall = f.wall.Add(d) })
+	w.pass(slack)
+	for _, l := range w.lives {
+		for _, m := range []*modelTime{&l.expires, &l.sleeps} {
+			m.given = m.at - w.f.up
+		}
+		l.late += slack
+	}
+}
+
+// reboot starts the machine anew after a time, or without a clock. All inits are
+// gone. Those that may be idle only for a while may be so from the start on.
+func (w *week) reboot(off time.Duration) {
+	require.NoError(w.t, w.p.Close())
+	before := w.f.up
+	w.boots++
+	w.set(func(f *fakeClock) { f.restart(fmt.Sprint("boot ", w.boots), off) })
+	for _, l := range w.lives {
+		if l.init != nil {
+			l.init.close()
+			l.init = nil
+			if l.idle > 0 {
+				l.sleeps = modelTime{l.idle, l.idle}
+			}
+		} else {
+			l.sleeps = l.sleeps.afterReboot(before, off, w.f.up)
+		}
+		l.expires = l.expires.afterReboot(before, off, w.f.up)
+	}
+	w.open()
+	for _, l := range w.lives {
+		l.sb.p = w.p
+	}
+}
+
+// afterReboot is m on the clock of the new start of the machine. A clock that is
+// wrong gives back what it was.
+func (m modelTime) afterReboot(before, off, up time.Duration) modelTime {
+	if m.at == 0 {
+		return m
+	}
+	left := m.at - before - off
+	if off < 0 {
+		left = m.given - up
+	}
+	return modelTime{max(up+left, 1), left}
+}
