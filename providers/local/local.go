@@ -88,17 +88,34 @@
 // What is in /dev/shm is memory: 256 MiB, or half of MemoryMiB if that is less.
 // When something is killed, or was refused a process, [compute.Events] says so.
 //
+// A sandbox shares the kernel: a flaw in the kernel that the filter on system
+// calls leaves in reach is a way out.
+//
+// # How long sandboxes live
+//
 // A Lifetime is kept by init, so that the sandbox ends whether or not a program
-// looks after it; its files are removed by whoever looks next. It goes on while
-// the sandbox is suspended. It is measured on a clock that nobody sets, and
-// only after this machine was started anew on the wall's. For an IdleTimeout,
+// looks after it. It goes on while the sandbox is suspended. For an IdleTimeout,
 // use is every operation but those that look (Info, Usage, Events, listing and
 // waiting for processes) and every command that runs, in the background too;
 // what a command has left running is none, nor is a connection once it is made.
-// A suspended sandbox is not used.
+// A suspended sandbox is not used, nor is one whose init was killed, from when a
+// provider sees that, or one that ran when the machine was started anew.
 //
-// A sandbox shares the kernel: a flaw in the kernel that the filter on system
-// calls leaves in reach is a way out.
+// What is over is removed by whoever comes upon it, and in the background by
+// every open [Provider] of the state directory: when it knows that one is over,
+// and about once a minute for what others have made and left. About once an hour
+// it also looks for the rest that programs which were killed may have left. It
+// takes nothing that somebody is at work on, and [Config.Logger] is told what
+// cannot be removed.
+//
+// All this is measured on a clock that nobody sets, and that goes on while the
+// machine sleeps; only the idle time of a sandbox that runs does not pass then.
+// Setting the wall's clock makes nothing end sooner or later. After another
+// start of the machine that clock is asked, once, how much is left. That is
+// never more than the time that was given, counted from the start: a machine
+// that comes up without knowing the time keeps a sandbox for longer, and not for
+// ever. One that comes up with a clock that is ahead has been off, as far as can
+// be known, and what would be over by then is.
 //
 // # Other roots
 //
