@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"time"
+
+	"github.com/computekit/compute/providers/local/internal/engine"
 )
 
 // sweep removes what is over, and what programs that were killed have left half
@@ -16,7 +18,12 @@ func (p *Provider) sweep(ctx context.Context) error {
 
 // sweepRest is sweep but for sandboxes.
 func (p *Provider) sweepRest(ctx context.Context) error {
-	return errors.Join(p.sweepVolumes(), p.sweepBuilds(ctx), p.collectBases())
+	return errors.Join(p.sweepVolumes(), p.sweepBuilds(ctx), p.collectBases(), p.sweepProbes(ctx))
+}
+
+// sweepProbes removes what is left of tries whether this machine can isolate.
+func (p *Provider) sweepProbes(ctx context.Context) error {
+	return errors.Join(engine.RemoveProbes(ctx, p.state.dir), engine.RemoveProbes(ctx, p.state.path("base")))
 }
 
 // sweepBoxes is sweep of sandboxes alone. It returns when the next will be

@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/computekit/compute/providers/local/internal/engine"
 )
 
 // newSwept returns a provider that does not look by itself.
@@ -120,4 +122,24 @@ func TestSweeperTells(t *testing.T) {
 	p.look(nil)
 	require.NoError(t, p.stopSweeper())
 	require.NoDirExists(t, p.state.box("sbx-a"))
+}
+
+// A program may be killed while it tries whether this machine can isolate. What
+// it has started then ends, but not what somebody is trying just now.
+func TestProbesAreSwept(t *testing.T) {
+	p := newSwept(t)
+	base := p.state.path("base")
+	if _, err := engine.Probe(t.Context(), base); err != nil {
+		t.Skip("no sandboxes here: ", err)
+	}
+	dir, done, err := engine.ProbeDir(base)
+	require.NoError(t, err)
+	b, err := engine.Start(t.Context(), engine.Spec{Dir: dir, StateDir: base})
+	require.NoError(t, err)
+	require.NoError(t, p.sweepProbes(t.Context()))
+	require.False(t, b.Gone(t.Context()), "somebody is trying")
+	done() // as a program does that ends
+	require.NoError(t, p.sweepProbes(t.Context()))
+	require.True(t, b.Gone(t.Context()))
+	require.NoDirExists(t, filepath.Dir(dir))
 }

@@ -42,6 +42,12 @@ func StartRestricted(context.Context, Spec) (*Box, error) { return nil, errLandl
 
 var errLandlock = &UnavailableError{Facility: "Landlock (this is " + runtime.GOOS + ")"}
 
+// ProbeDir fails: there are no sandboxes on this system.
+func ProbeDir(string) (string, func(), error) { return "", nil, errSystem }
+
+// RemoveProbes finds none.
+func RemoveProbes(context.Context, string) error { return nil }
+
 // CanRestrict fails: there are no sandboxes on this system.
 func CanRestrict() (Restriction, error) { return Restriction{}, errLandlock }
 
