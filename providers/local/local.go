@@ -83,7 +83,11 @@
 //     removed, none can be written to from outside. For a moment more can be
 //     used than the limit. Files that were deleted but are still open are not
 //     counted. No single file can be larger.
-//   - [Limits].Processes by a cgroup where there can be one, and by RLIMIT_NPROC.
+//   - [Limits].Processes by a cgroup where there can be one, to within four. By
+//     RLIMIT_NPROC elsewhere, and too: that bounds the processes of each user of
+//     the sandbox. Without a cgroup, a sandbox that has users and may have fewer
+//     than 48 processes may have as many until a command's limit is set, just
+//     after it was started.
 //
 // What is in /dev/shm is memory: 256 MiB, or half of MemoryMiB if that is less.
 // When something is killed, or was refused a process, [compute.Events] says so.
