@@ -36,6 +36,7 @@ type limiter struct {
 
 	mu       sync.Mutex
 	busy     int                // operations and commands under way
+	unused   time.Time          // since when there are none, with an idle time
 	running  map[*child]*bounds // those that have bounds
 	watching bool
 
@@ -54,7 +55,8 @@ type bounds struct {
 }
 
 func newLimiter(config *wire.LimitsConfig) *limiter {
-	return &limiter{config: config, files: map[string]*os.File{}, running: map[*child]*bounds{}, born: boottime()}
+	return &limiter{config: config, files: map[string]*os.File{}, running: map[*child]*bounds{}, born: boottime(),
+		life: life{now: boottime, exit: func() { syscall.Exit(0) }}}
 }
 
 // take keeps the files that came for the limiter and returns the others.
