@@ -324,11 +324,13 @@ func New(cfg Config) (*Provider, error) {
 		return nil, err
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.sweeper.logger = cfg.Logger
+	p.look(false)
 	if err := p.sweepRest(p.ctx); err != nil {
 		p.cancel()
 		return nil, p.outside("open", "", err)
 	}
-	p.startSweeper(cfg.Logger)
+	p.startSweeper()
 	return p, nil
 }
 

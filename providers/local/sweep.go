@@ -70,7 +70,7 @@ func (p *Provider) sweepBox(ctx context.Context, id string) (due time.Duration, 
 	case errors.Is(err, fs.ErrNotExist):
 		return 0, p.sweepLeft(ctx, id)
 	case err != nil:
-		return 0, nil //nolint:nilerr // it is damaged, or of a newer version: whoever asks for it is told
+		return 0, nil // it is damaged, or of a newer version: whoever asks for it is told
 	case p.over(m) != "":
 		p.sweeper.found(id)
 		return 0, p.bury(ctx, id)
@@ -92,7 +92,10 @@ func (p *Provider) sweepLeft(ctx context.Context, id string) error {
 	if p.state.hasBox(id) {
 		return nil
 	}
-	return p.clear(ctx, id)
+	if err := p.clear(ctx, id); err != nil {
+		return err
+	}
+	return p.collect() // nobody knows what layers it had
 }
 
 // due is when m will be over, as far as that is known, on the clock of the

@@ -106,20 +106,20 @@ func TestSweeperTells(t *testing.T) {
 	}
 	leave("sbx-a", "foreign")
 	leave("sbx-b", "fs")
-	p.startSweeper(slog.New(slog.NewTextHandler(&told, nil)))
+	p.sweeper.logger = slog.New(slog.NewTextHandler(&told, nil))
+	p.look(false)
 	require.NoDirExists(t, p.state.box("sbx-b"))
 	require.DirExists(t, p.state.box("sbx-a"))
 	for range 3 {
-		p.look(nil)
+		p.look(false)
 	}
 	assert.Equal(t, 1, strings.Count(told.String(), "foreign"), told.String())
-	p.cancel()
-	require.ErrorContains(t, p.stopSweeper(), "foreign")
-	require.NotErrorIs(t, p.stopSweeper(), fs.ErrNotExist)
+	err := p.stopSweeper()
+	require.ErrorContains(t, err, "foreign")
+	require.NotErrorIs(t, err, fs.ErrNotExist)
 
 	require.NoError(t, os.Remove(filepath.Join(p.state.box("sbx-a"), "run-a", "foreign")))
-	p.ctx = t.Context()
-	p.look(nil)
+	p.look(false)
 	require.NoError(t, p.stopSweeper())
 	require.NoDirExists(t, p.state.box("sbx-a"))
 }

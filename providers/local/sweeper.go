@@ -28,6 +28,7 @@ type sweeper struct {
 	logger *slog.Logger  // may be nil
 	sooner chan struct{} // something is due earlier than was planned, or was found to be over
 	done   sync.WaitGroup
+	rest   error // of the last look at all there is
 
 	mu   sync.Mutex
 	due  time.Duration       // on the clock of the machine's start; 0 if nothing is known to be
@@ -35,13 +36,11 @@ type sweeper struct {
 	err  error               // of the last look
 }
 
-// startSweeper looks at the sandboxes, and starts the goroutine that goes on
-// looking until the provider is closed.
-func (p *Provider) startSweeper(logger *slog.Logger) {
-	w := &p.sweeper
-	w.logger, w.sooner = logger, make(chan struct{}, 1)
-	p.look(nil)
-	w.done.Go(p.keepSweeping)
+// startSweeper starts the goroutine, which ends with the provider's context. The
+// first look has just been.
+func (p *Provider) startSweeper() {
+	p.sweeper.sooner = make(chan struct{}, 1)
+	p.sweeper.done.Go(p.keepSweeping)
 }
 
 // stopSweeper waits for the goroutine, whose context has ended, and returns
@@ -57,7 +56,6 @@ func (p *Provider) stopSweeper() error {
 func (p *Provider) keepSweeping() {
 	w, now := &p.sweeper, p.clock.uptime()
 	next, all := now+vary(sweepEvery), now+vary(sweepAll)
-	var rest error // of the last look at all
 	for {
 		timer := time.NewTimer(w.wait(p.clock.uptime(), next))
 		select {
@@ -71,20 +69,23 @@ func (p *Provider) keepSweeping() {
 		case <-timer.C:
 		}
 		if now = p.clock.uptime(); now >= all {
-			rest = p.sweepRest(p.ctx)
-			all = p.clock.uptime() + vary(sweepAll)
+			all = now + vary(sweepAll)
+			p.look(true)
+		} else {
+			p.look(false)
 		}
-		p.look(rest)
 		next = p.clock.uptime() + vary(sweepEvery)
 	}
 }
 
 // vary returns about d.
-func vary(d time.Duration) time.Duration { return d - d/5 + rand.N(2*d/5) }
+func vary(d time.Duration) time.Duration {
+	return d - d/5 + rand.N(2*d/5) //nolint:gosec // nobody gains by guessing it
+}
 
-// look sweeps the sandboxes, plans for what is due next, and notes what went
-// wrong, also with the rest.
-func (p *Provider) look(rest error) {
+// look sweeps the sandboxes, or all there is, plans for what is due next, and
+// notes what went wrong.
+func (p *Provider) look(all bool) {
 	w := &p.sweeper
 	w.mu.Lock()
 	w.due = 0 // from now on others say what this look may not see
@@ -93,8 +94,11 @@ func (p *Provider) look(rest error) {
 	w.mu.Lock()
 	w.due = earlier(w.due, due)
 	w.mu.Unlock()
+	if all {
+		w.rest = p.sweepRest(p.ctx)
+	}
 	if p.ctx.Err() == nil {
-		w.note(errors.Join(rest, err))
+		w.note(errors.Join(err, w.rest))
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -25,7 +24,7 @@ import (
 // memoryDir returns a directory that takes no time to flush, if there is one.
 func memoryDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "compute-test-*")
+	dir, err := os.MkdirTemp("/dev/shm", "compute-test-*") //nolint:usetesting // which is on the disk
 	if err != nil {
 		return t.TempDir()
 	}
@@ -120,7 +119,8 @@ func (w *week) open() {
 	require.NoError(w.t, err)
 	w.p = &Provider{state: s, isolation: Namespaces, clock: w.now()}
 	w.p.ctx, w.p.cancel = context.WithCancel(w.t.Context())
-	w.p.startSweeper(slog.New(slog.DiscardHandler))
+	w.p.look(false)
+	w.p.startSweeper()
 }
 
 func (w *week) step() {
