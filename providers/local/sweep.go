@@ -26,8 +26,9 @@ func (p *Provider) sweepProbes(ctx context.Context) error {
 	return errors.Join(engine.RemoveProbes(ctx, p.state.dir), engine.RemoveProbes(ctx, p.state.path("base")))
 }
 
-// sweepBoxes is sweep of sandboxes alone. It returns when the next will be
-// over, as far as that is known, on the clock of the machine's start.
+// sweepBoxes is sweep of sandboxes, and of layers that somebody was to remove. It
+// returns when the next sandbox will be over, as far as that is known, on the
+// clock of the machine's start.
 func (p *Provider) sweepBoxes(ctx context.Context) (due time.Duration, err error) {
 	ids, err := p.state.boxes()
 	if err != nil {
@@ -45,7 +46,7 @@ func (p *Provider) sweepBoxes(ctx context.Context) (due time.Duration, err error
 		due = earlier(due, at)
 		errs = append(errs, err)
 	}
-	return due, errors.Join(errs...)
+	return due, errors.Join(append(errs, p.collectNow())...)
 }
 
 // earlier returns the earlier of two times, of which 0 is none.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -74,14 +75,24 @@ func ProbeDir(stateDir string) (dir string, done func(), err error) {
 	}, nil
 }
 
+// probePatience is how many milliseconds RemoveProbes waits for those who probe.
+const probePatience = 50
+
 // RemoveProbes ends and removes the probes below stateDir of programs that were
-// killed. While anybody probes there it does nothing.
+// killed. As long as anybody probes there it does nothing.
 func RemoveProbes(ctx context.Context, stateDir string) error {
 	left, err := filepath.Glob(filepath.Join(stateDir, probePrefix+"*"))
 	if err != nil || len(left) == 0 {
 		return err
 	}
 	lock, err := lockProbes(stateDir, unix.LOCK_EX|unix.LOCK_NB)
+	for range probePatience { // a probe takes a moment, and so does the end of a program
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			break
+		}
+		time.Sleep(time.Millisecond)
+		lock, err = lockProbes(stateDir, unix.LOCK_EX|unix.LOCK_NB)
+	}
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil
 	}
