@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -248,4 +249,28 @@ func TestURLOfOver(t *testing.T) {
 	}
 	require.NoError(t, p.Close())
 	goleak.VerifyNone(t, before)
+}
+
+// A sandbox that may be idle only for a while does not stay for ever because its
+// init was killed, which would have ended it.
+func TestIdleWithoutInit(t *testing.T) {
+	dir := t.TempDir()
+	c := newLocal(t, dir, local.Namespaces)
+	idle, kept := living(t, c, 0, 3*time.Second), living(t, c, 0, 3*time.Second)
+	for _, sb := range []compute.Sandbox{idle, kept} {
+		require.NoError(t, syscall.Kill(initOf(t, dir, sb.ID()), syscall.SIGKILL))
+	}
+	require.Eventually(t, func() bool {
+		info, err := kept.Info(t.Context())
+		return err == nil && info.Status == compute.StatusFailed
+	}, 5*time.Second, 10*time.Millisecond)
+	newLocal(t, dir, local.Namespaces) // looks at once, and then when one is over
+	require.NoError(t, compute.Resume(t.Context(), kept))
+	for use := true; use; {
+		_, err := compute.Output(t.Context(), kept, compute.Exec("true"))
+		require.NoError(t, err, "it is used again")
+		_, err = os.Lstat(filepath.Join(dir, "sandboxes", idle.ID()))
+		use = err == nil
+		time.Sleep(50 * time.Millisecond)
+	}
 }
