@@ -18,8 +18,9 @@ import (
 	"github.com/computekit/compute/providers/local"
 )
 
-// forking starts as many processes as it can and tells how many ran, with it.
-const forking = `my @p; while (@p < 5000 and defined(my $p = fork)) { if (!$p) { sleep 60; exit } push @p, $p } print 1 + @p; kill 9, @p`
+// forking starts as many processes as it can and tells how many ran, with it. It
+// waits for their end: until then they count.
+const forking = `my @p; while (@p < 5000 and defined(my $p = fork)) { if (!$p) { sleep 60; exit } push @p, $p } print 1 + @p; kill 9, @p; 1 while wait > 0`
 
 // tolerance is how many processes more than the limit may run: room that is kept
 // for threads of init.

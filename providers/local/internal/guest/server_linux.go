@@ -18,20 +18,22 @@ import (
 
 // A server is the serving part of init.
 type server struct {
-	config   *wire.Config
-	spawner  *spawner
-	listener *net.UnixListener
-	null     *os.File
-	pts      *os.File // the directory of terminals
-	root     *root
-	gate     gate
-	table    *table
-	limits   *limiter
-	gateway  gateway
-	shells   shells
-	watches  atomic.Int32
-	begun    bool
-	agent    *agent // in a gVisor sandbox
+	config     *wire.Config
+	spawner    *spawner
+	listener   *net.UnixListener
+	null       *os.File
+	pts        *os.File // the directory of terminals
+	root       *root
+	gate       gate
+	table      *table
+	limits     *limiter
+	gateway    gateway
+	shells     shells
+	watches    atomic.Int32
+	conns      atomic.Int32
+	processors processors
+	begun      bool
+	agent      *agent // in a gVisor sandbox
 }
 
 func newServer(config *wire.Config) *server {
@@ -97,6 +99,10 @@ func (s *server) serve() {
 // handle serves an operation, and after a command those that follow it.
 func (s *server) handle(c wire.Conn) {
 	defer c.Close()
+	if s.conns.Add(1) > 1 {
+		s.processors.use()
+	}
+	defer s.conns.Add(-1)
 	in, err := receive(c)
 	for err == nil {
 		in, err = s.serveOne(c, in)

@@ -22,9 +22,13 @@ const (
 func (s *server) reserve() {
 	if s.config.MaxProcs < manyProcesses || s.config.Limits.Processes > 0 {
 		reserveThreads(threadReserve)
+		s.processors.save()
 		return
 	}
-	time.AfterFunc(reserveDelay, func() { reserveThreads(threadReserve) })
+	time.AfterFunc(reserveDelay, func() {
+		reserveThreads(threadReserve)
+		s.processors.save()
+	})
 }
 
 // boundProcesses has the limit of processes that was asked for be one of
@@ -64,6 +68,32 @@ var blocking = make(chan struct{}, maxBlocking)
 // limitProcessors has the runtime use few processors on a machine with many,
 // and not ask again how many there are.
 func limitProcessors() { runtime.GOMAXPROCS(min(maxProcessors, runtime.GOMAXPROCS(0))) }
+
+// processors are one while there is one connection after the other: with more,
+// the runtime wakes up a thread for each goroutine that can run.
+type processors struct {
+	mu     sync.Mutex
+	saved  int // what there were, once they are one
+	needed bool
+}
+
+func (p *processors) save() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.needed && p.saved == 0 {
+		p.saved = runtime.GOMAXPROCS(1)
+	}
+}
+
+// use has all of them used, for good.
+func (p *processors) use() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.needed && p.saved > 0 {
+		runtime.GOMAXPROCS(p.saved)
+	}
+	p.needed = true
+}
 
 // block runs an operation that spends its time in the file system.
 func block[T any](f func() (T, error)) (T, error) {
