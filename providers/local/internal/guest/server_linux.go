@@ -32,6 +32,7 @@ type server struct {
 	watches    atomic.Int32
 	conns      atomic.Int32
 	processors processors
+	begun      bool
 	agent      *agent // in a gVisor sandbox
 }
 
@@ -72,9 +73,18 @@ func (s *server) listen(f *os.File) error {
 	return nil
 }
 
-func (s *server) serve() {
+// begin starts what lasts as long as init.
+func (s *server) begin() {
+	if s.begun {
+		return
+	}
+	s.begun = true
 	go s.spawner.reaper.loop()
 	s.reserve()
+}
+
+func (s *server) serve() {
+	s.begin()
 	for {
 		c, err := s.listener.AcceptUnix()
 		if err != nil {
