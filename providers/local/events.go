@@ -176,7 +176,7 @@ func (p *Provider) lookAgain(m *meta) time.Duration {
 	}
 	for _, i := range []instant{m.Limits.Expires, m.Limits.Asleep} {
 		if !i.Wall.IsZero() {
-			again = min(again, max(i.left(), 0)+10*time.Millisecond) // init ends it in time
+			again = min(again, max(p.clock.left(i), 0)+10*time.Millisecond) // init ends it in time
 		}
 	}
 	return again

@@ -11,65 +11,6 @@ import (
 	"github.com/computekit/compute/providers/local/internal/engine"
 )
 
-// An instant is a time to come. It is kept on two clocks: the one that nobody
-// sets, which ends when the machine does, and the one of the wall, which is
-// asked only after that.
-type instant struct {
-	Wall time.Time     `json:"wall"`
-	Boot string        `json:"boot"`
-	Up   time.Duration `json:"up"`
-}
-
-// inTime is the instant in d from now.
-func inTime(d time.Duration) instant {
-	return instant{Wall: time.Now().Add(d).Round(0), Boot: engine.BootID(), Up: later(engine.Uptime(), d)}
-}
-
-// later adds without overflow.
-func later(t, d time.Duration) time.Duration {
-	if sum := t + d; sum >= t {
-		return sum
-	}
-	return 1<<63 - 1
-}
-
-// left is how long it is until i; zero or less if it has passed.
-func (i instant) left() time.Duration {
-	if i.Boot == engine.BootID() {
-		return i.Up - engine.Uptime()
-	}
-	return time.Until(i.Wall)
-}
-
-// passed reports that i was set, and is not to come any more.
-func (i instant) passed() bool { return !i.Wall.IsZero() && i.left() <= 0 }
-
-// uptime is i on the clock of this start of the machine, zero if not set.
-func (i instant) uptime() time.Duration {
-	if i.Wall.IsZero() {
-		return 0
-	}
-	if i.Boot == engine.BootID() {
-		return i.Up
-	}
-	return max(later(engine.Uptime(), i.left()), 1)
-}
-
-// clockError is how far the wall's clock may have been moved before instants
-// are told anew.
-const clockError = 2 * time.Second
-
-// wall is i as people see it.
-func (i instant) wall() time.Time {
-	if i.Wall.IsZero() {
-		return i.Wall
-	}
-	if now := time.Now().Add(i.left()); now.Sub(i.Wall).Abs() > clockError {
-		return now.Round(0)
-	}
-	return i.Wall
-}
-
 // Why a sandbox is over.
 const (
 	lifetimeOver = "its lifetime is over"
@@ -80,15 +21,15 @@ const (
 func (p *Provider) over(m *meta) string {
 	l := &m.Limits
 	switch {
-	case l.Expires.passed():
+	case p.clock.passed(l.Expires):
 		return lifetimeOver
 	case l.Expires.Wall.IsZero() && l.Idle == 0, m.Isolation == None:
 		return ""
-	case m.Suspended && l.Asleep.passed():
+	case p.clock.passed(l.Asleep):
 		return idleOver
 	case m.Suspended || len(m.Runs) == 0:
 		return ""
-	case l.Idle > 0 && l.Boot != engine.BootID() && engine.Uptime() > l.Idle:
+	case l.Idle > 0 && l.Boot != p.clock.boot() && p.clock.uptime() > l.Idle:
 		return idleOver // the machine was started anew, and nobody has resumed it
 	}
 	switch p.box(m, m.Runs[len(m.Runs)-1]).Over() {
@@ -105,19 +46,10 @@ func (p *Provider) box(m *meta, run string) *engine.Box {
 }
 
 // bury removes what is left of a sandbox that is over, unless somebody is at
-// work on it: then whoever looks next does.
+// work on it.
 func (p *Provider) bury(ctx context.Context, id string) error {
-	unlock, err := lockDir(p.state.box(id), true, false)
-	if err != nil || unlock == nil {
-		return ignoreNotExist(err)
-	}
-	defer unlock()
-	// It may have been extended, or buried.
-	m, err := p.state.loadBox(id)
-	if err != nil || p.over(m) == "" {
-		return ignoreNotExist(err)
-	}
-	return p.clearAll(ctx, m)
+	_, err := p.tend(ctx, id)
+	return err
 }
 
 // buried reports whether a sandbox is over, and removes what is left of it.
@@ -125,12 +57,15 @@ func (p *Provider) buried(m *meta) bool {
 	if p.over(m) == "" {
 		return false
 	}
-	p.closeURLs(m.ID)
 	ctx, cancel := providers.Cleanup(context.Background())
 	defer cancel()
-	// The sandbox is gone for the caller, whatever keeps its files; sweep
-	// tries again.
-	_ = p.bury(ctx, m.ID)
+	// The sandbox is gone for the caller, whatever keeps its files: the sweeper
+	// says that, and tries again. It also ends the sandbox's URLs, one of which
+	// may be asking.
+	p.sweeper.found(m.ID)
+	if err := p.bury(ctx, m.ID); err != nil {
+		p.sweeper.note(err)
+	}
 	return true
 }
 
@@ -142,10 +77,10 @@ func (s *Sandbox) Extend(ctx context.Context, d time.Duration) error {
 		return fail(op, s.id, compute.ErrInvalid, "%v is not a time to live", d)
 	}
 	return s.change(ctx, op, func(m *meta) error {
-		if m.Limits.Expires.Wall.IsZero() || m.Limits.Expires.left() >= d {
+		if m.Limits.Expires.Wall.IsZero() || s.p.clock.left(m.Limits.Expires) >= d {
 			return nil
 		}
-		next := inTime(d)
+		next := s.p.clock.in(d)
 		if err := s.tellDeadline(ctx, op, m, next); err != nil {
 			return err
 		}

@@ -9,38 +9,93 @@ import (
 	"github.com/computekit/compute/providers/local/internal/engine"
 )
 
-// An instant does not come sooner or later because somebody sets the clock, but
-// after another start of the machine there is nothing else to go by.
+const (
+	hour = time.Hour
+	year = 365 * 24 * hour
+)
+
+// A fakeClock is a machine's clocks, for tests to set.
+type fakeClock struct {
+	wall time.Time
+	up   time.Duration
+	id   string
+}
+
+func (f *fakeClock) clock() clock {
+	return clock{now: func() time.Time { return f.wall }, uptime: func() time.Duration { return f.up }, boot: func() string { return f.id }}
+}
+
+// pass lets time pass, as it does also while a machine sleeps.
+func (f *fakeClock) pass(d time.Duration) { f.wall, f.up = f.wall.Add(d), f.up+d }
+
+// restart is another start of the machine, which was off for a while.
+func (f *fakeClock) restart(id string, off time.Duration) {
+	f.wall, f.up, f.id = f.wall.Add(off), 10*time.Second, id
+}
+
+// An instant does not come sooner or later because somebody sets the clock.
+// After another start of the machine there is nothing else to go by, but it
+// comes no later than after all the time that it was off when it was set.
 func TestInstant(t *testing.T) {
-	const hour = time.Hour
-	boot, up := engine.BootID(), engine.Uptime()
-	if boot == "" {
-		t.Skip("this system has no boot ID")
-	}
+	const start = 10 * time.Second // how long a machine takes to start
 	for _, tc := range []struct {
-		name string
-		at   instant
-		left time.Duration
+		name   string
+		happen func(f *fakeClock)
+		left   time.Duration
 	}{
-		{"as made", inTime(9 * hour), 9 * hour},
-		{"clock set forward", instant{time.Now().Add(-hour), boot, up + 9*hour}, 9 * hour},
-		{"clock set back", instant{time.Now().Add(9 * hour), boot, up - 4*hour}, -4 * hour},
-		{"started anew, to come", instant{time.Now().Add(9 * hour), "other", 1}, 9 * hour},
-		{"started anew, passed", instant{time.Now().Add(-4 * hour), "other", up + 9*hour}, -4 * hour},
-		{"for ever", inTime(1<<63 - 1), 1<<63 - 1 - up - hour},
+		{"nothing", func(*fakeClock) {}, 9 * hour},
+		{"an hour", func(f *fakeClock) { f.pass(hour) }, 8 * hour},
+		{"all of it", func(f *fakeClock) { f.pass(9 * hour) }, 0},
+		{"the machine sleeps", func(f *fakeClock) { f.pass(20 * hour) }, -11 * hour},
+		{"the clock is set forward", func(f *fakeClock) { f.wall = f.wall.Add(10 * year) }, 9 * hour},
+		{"the clock is set back", func(f *fakeClock) { f.wall = f.wall.Add(-10 * year) }, 9 * hour},
+		{"the clock is set back and time passes", func(f *fakeClock) { f.wall = f.wall.Add(-10 * year); f.pass(10 * hour) }, -hour},
+		{"another start", func(f *fakeClock) { f.restart("second", hour) }, 8 * hour},
+		{"another start, too late", func(f *fakeClock) { f.restart("second", 10*hour) }, -hour},
+		{"another start, without a clock", func(f *fakeClock) { f.restart("second", -10*year) }, 9*hour - start},
+		{"another start, without a clock, and time", func(f *fakeClock) { f.restart("second", -10*year); f.pass(10 * hour) }, -hour - start},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			assert.InDelta(t, tc.left, tc.at.left(), float64(2*hour))
-			assert.Equal(t, tc.left <= 0, tc.at.passed())
-			if tc.left < 99*hour {
-				assert.WithinDuration(t, time.Now().Add(tc.left), tc.at.wall(), time.Minute)
+			f := &fakeClock{wall: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), up: 5 * hour, id: "first"}
+			c := f.clock()
+			i := c.in(9 * hour)
+			tc.happen(f)
+			assert.Equal(t, tc.left, c.left(i))
+			assert.Equal(t, tc.left <= 0, c.passed(i))
+			assert.Equal(t, f.wall.Add(tc.left), c.wall(i))
+			assert.Equal(t, max(f.up+tc.left, 1), c.deadline(i))
+			if tc.left <= 0 {
+				return
 			}
-			if tc.left > 0 {
-				assert.InDelta(t, engine.Uptime()+tc.left, tc.at.uptime(), float64(2*hour))
+			again := c.anew(i)
+			assert.False(t, c.stale(again))
+			for range 2 { // the wall's clock is not asked again, until the next start
+				assert.Equal(t, tc.left, c.left(again))
+				assert.Equal(t, f.wall.Add(tc.left), c.wall(again))
+				f.wall = f.wall.Add(10 * year)
 			}
+			f.restart("third", -40*year)
+			assert.Equal(t, tc.left-start, c.left(again))
+			assert.True(t, c.stale(again))
 		})
 	}
-	assert.False(t, instant{}.passed(), "never set")
-	assert.Zero(t, instant{}.uptime())
-	assert.Equal(t, inTime(hour).wall().Location(), time.Local)
+	f := &fakeClock{up: 1, id: "first"}
+	c := f.clock()
+	assert.Equal(t, time.Duration(1<<63-2), c.left(c.in(1<<63-1)), "for ever")
+	assert.False(t, c.passed(instant{}), "never set")
+	assert.Zero(t, c.deadline(instant{}))
+	old := instant{Wall: f.wall.Add(20 * hour), Boot: "before"} // of a program that did not note how far off it was
+	assert.Equal(t, 20*hour, c.left(old))
+}
+
+func TestMachineClock(t *testing.T) {
+	c := machineClock
+	if c.boot() == "" {
+		t.Skip("this system has no boot ID")
+	}
+	i := c.in(9 * hour)
+	assert.InDelta(t, 9*hour, c.left(i), float64(time.Minute))
+	assert.WithinDuration(t, time.Now().Add(9*hour), c.wall(i), time.Minute)
+	assert.Equal(t, time.Local, c.wall(i).Location())
+	assert.InDelta(t, engine.Uptime()+9*hour, c.deadline(i), float64(time.Minute))
 }

@@ -102,12 +102,11 @@ func identify(runsc string) probed {
 
 // startGVisor starts a sandbox, runs a command in it, and leaves nothing.
 func startGVisor(ctx context.Context, base, runsc string) error {
-	temp, err := os.MkdirTemp(base, ".probe-")
+	dir, done, err := engine.ProbeDir(base)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp)
-	dir := filepath.Join(temp, "box")
+	defer done()
 	if _, err := engine.Start(ctx, engine.Spec{Dir: dir, StateDir: base, GVisor: engine.GVisor{Runsc: runsc}}); err != nil {
 		return err
 	}

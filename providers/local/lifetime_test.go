@@ -5,13 +5,18 @@ package local_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers/local"
@@ -188,14 +193,84 @@ func lookingIsNoUse(t *testing.T, c compute.Compute) {
 	requireOver(t, c, sb, 0)
 }
 
-// A program that finds a state directory removes what was over before.
+// What is over goes though nobody looks, as long as a program has the state
+// directory open; otherwise when the next one does.
 func TestOverIsSwept(t *testing.T) {
 	dir := t.TempDir()
 	c := newLocal(t, dir, local.Namespaces)
+	gone := func(sb compute.Sandbox) func() bool {
+		return func() bool {
+			_, err := os.Lstat(filepath.Join(dir, "sandboxes", sb.ID()))
+			return errors.Is(err, os.ErrNotExist)
+		}
+	}
+	late := living(t, c, time.Hour, 0)
+	for _, sb := range []compute.Sandbox{living(t, c, time.Second, 0), suspended(t, living(t, c, 0, time.Second))} {
+		assert.Eventually(t, gone(sb), 20*time.Second, 20*time.Millisecond, "nobody has looked")
+	}
+	assert.False(t, gone(late)(), "it is not over")
 	sb := living(t, c, time.Second, 0)
+	require.NoError(t, compute.Close(c))
 	time.Sleep(1100 * time.Millisecond)
-	assert.DirExists(t, filepath.Join(dir, "sandboxes", sb.ID()), "nobody has looked")
+	assert.False(t, gone(sb)(), "nobody has the directory open")
 	newLocal(t, dir, local.Namespaces)
-	_, err := os.Lstat(filepath.Join(dir, "sandboxes", sb.ID()))
-	assert.ErrorIs(t, err, os.ErrNotExist)
+	assert.True(t, gone(sb)())
+}
+
+func suspended(t *testing.T, sb compute.Sandbox) compute.Sandbox {
+	t.Helper()
+	require.NoError(t, compute.Suspend(t.Context(), sb))
+	return sb
+}
+
+// A connection may be what finds out that the sandbox is over that it is to, and
+// must not wait for its own end.
+func TestURLOfOver(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	dir := t.TempDir()
+	p, err := local.New(local.Config{Dir: dir})
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	sb := living(t, p, time.Second, 0)
+	url, err := sb.GetURL(t.Context(), 80)
+	require.NoError(t, err)
+	address := strings.TrimPrefix(url, "http://")
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			break // nobody listens any more
+		}
+		require.NoError(t, conn.SetDeadline(deadline))
+		_, err = conn.Read(make([]byte, 1))
+		assert.ErrorIs(t, err, io.EOF)
+		require.NoError(t, conn.Close())
+	}
+	require.NoError(t, p.Close())
+	goleak.VerifyNone(t, before)
+}
+
+// A sandbox that may be idle only for a while does not stay for ever because its
+// init was killed, which would have ended it.
+func TestIdleWithoutInit(t *testing.T) {
+	dir := t.TempDir()
+	c := newLocal(t, dir, local.Namespaces)
+	idle, kept := living(t, c, 0, 3*time.Second), living(t, c, 0, 3*time.Second)
+	for _, sb := range []compute.Sandbox{idle, kept} {
+		require.NoError(t, syscall.Kill(initOf(t, dir, sb.ID()), syscall.SIGKILL))
+	}
+	require.Eventually(t, func() bool {
+		info, err := kept.Info(t.Context())
+		return err == nil && info.Status == compute.StatusFailed
+	}, 5*time.Second, 10*time.Millisecond)
+	newLocal(t, dir, local.Namespaces) // looks at once, and then when one is over
+	require.NoError(t, compute.Resume(t.Context(), kept))
+	for use := true; use; {
+		_, err := compute.Output(t.Context(), kept, compute.Exec("true"))
+		require.NoError(t, err, "it is used again")
+		_, err = os.Lstat(filepath.Join(dir, "sandboxes", idle.ID()))
+		use = err == nil
+		time.Sleep(50 * time.Millisecond)
+	}
 }

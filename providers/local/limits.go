@@ -25,7 +25,7 @@ type limitsMeta struct {
 	Idle        time.Duration `json:"idle,omitempty"`
 
 	Expires instant       `json:"expires,omitzero"`
-	Asleep  instant       `json:"asleep,omitzero"` // when a suspended one has not been used for too long
+	Asleep  instant       `json:"asleep,omitzero"` // when one that has no machine has not been used for too long
 	Boot    string        `json:"boot,omitempty"`  // that of the machine in which it runs, if it may be idle only for a while
 	CPU     time.Duration `json:"cpu,omitempty"`   // that earlier runs have used
 }
@@ -51,7 +51,7 @@ func (p *Provider) settleLimits(o *compute.CreateSandboxOptions, m *meta) error 
 		m.Limits.Memory = max(m.Limits.Memory, minMemory)
 	}
 	if life > 0 {
-		m.Limits.Expires, m.todo.life = inTime(life), life
+		m.Limits.Expires, m.todo.life = p.clock.in(life), life
 	}
 	if p.isolation == None && m.Limits != (limitsMeta{}) {
 		return fail("create sandbox", "", errors.ErrUnsupported,
@@ -86,23 +86,23 @@ func (p *Provider) sized(size compute.Resources, m *meta) error {
 	case size.DiskMiB > math.MaxInt32 || disk > 0 && int64(size.DiskMiB) > disk>>20:
 		return lacking("DiskMiB", "%d MiB are free where sandboxes are kept", disk>>20)
 	}
-	return p.outside(op, "", engine.CheckLimits(m.Limits.engine()))
+	return p.outside(op, "", engine.CheckLimits(m.Limits.engine(p.clock)))
 }
 
 // engine is l in the engine's words.
-func (l limitsMeta) engine() engine.Limits {
+func (l limitsMeta) engine(c clock) engine.Limits {
 	return engine.Limits{
 		Memory: l.Memory, CPUs: l.CPUs, Processes: l.Processes, OpenFiles: l.OpenFiles, Disk: l.Disk, Inodes: l.Files,
-		Deadline: l.Expires.uptime(), Idle: l.Idle, CommandTime: l.CommandTime, Output: l.Output,
+		Deadline: c.deadline(l.Expires), Idle: l.Idle, CommandTime: l.CommandTime, Output: l.Output,
 	}
 }
 
 // applyLimits tells the engine what the sandbox may use.
 func (p *Provider) applyLimits(m *meta, spec *engine.Spec) error {
-	spec.Limits = m.Limits.engine()
+	spec.Limits = m.Limits.engine(p.clock)
 	spec.Limits.Earlier = len(m.Runs)
 	if m.Limits.Idle > 0 {
-		m.Limits.Boot, m.Limits.Asleep = engine.BootID(), instant{}
+		m.Limits.Boot, m.Limits.Asleep = p.clock.boot(), instant{}
 	}
 	// One whose init was killed may have left cgroups.
 	for _, run := range m.Runs {
@@ -122,6 +122,6 @@ func (s *Sandbox) sleep(ctx context.Context, m *meta, r *running) {
 		m.Limits.CPU += used
 	}
 	if m.Limits.Idle > 0 {
-		m.Limits.Asleep = inTime(m.Limits.Idle)
+		m.Limits.Asleep = s.p.clock.in(m.Limits.Idle)
 	}
 }

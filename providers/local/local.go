@@ -83,22 +83,43 @@
 //     removed, none can be written to from outside. For a moment more can be
 //     used than the limit. Files that were deleted but are still open are not
 //     counted. No single file can be larger.
-//   - [Limits].Processes by a cgroup where there can be one, and by RLIMIT_NPROC.
+//   - [Limits].Processes by a cgroup where there can be one, to within four. By
+//     RLIMIT_NPROC elsewhere, and too: that bounds the processes of each user of
+//     the sandbox. Without a cgroup, a sandbox that has users and may have fewer
+//     than 48 processes may have as many until a command's limit is set, just
+//     after it was started.
 //
 // What is in /dev/shm is memory: 256 MiB, or half of MemoryMiB if that is less.
 // When something is killed, or was refused a process, [compute.Events] says so.
 //
+// A sandbox shares the kernel: a flaw in the kernel that the filter on system
+// calls leaves in reach is a way out.
+//
+// # How long sandboxes live
+//
 // A Lifetime is kept by init, so that the sandbox ends whether or not a program
-// looks after it; its files are removed by whoever looks next. It goes on while
-// the sandbox is suspended. It is measured on a clock that nobody sets, and
-// only after this machine was started anew on the wall's. For an IdleTimeout,
+// looks after it. It goes on while the sandbox is suspended. For an IdleTimeout,
 // use is every operation but those that look (Info, Usage, Events, listing and
 // waiting for processes) and every command that runs, in the background too;
 // what a command has left running is none, nor is a connection once it is made.
-// A suspended sandbox is not used.
+// A suspended sandbox is not used, nor is one whose init was killed, from when a
+// provider sees that, or one that ran when the machine was started anew.
 //
-// A sandbox shares the kernel: a flaw in the kernel that the filter on system
-// calls leaves in reach is a way out.
+// What is over is removed by whoever comes upon it, and in the background by
+// every open [Provider] of the state directory: when it knows that one is over,
+// and about once a minute for what others have made and left. About once an hour
+// it also looks for the rest that programs which were killed may have left. It
+// takes nothing that somebody is at work on, and [Config.Logger] is told what
+// cannot be removed.
+//
+// All this is measured on a clock that nobody sets, and that goes on while the
+// machine sleeps; only the idle time of a sandbox that runs does not pass then.
+// Setting the wall's clock makes nothing end sooner or later. After another
+// start of the machine that clock is asked, once, how much is left. That is
+// never more than the time that was given, counted from the start: a machine
+// that comes up without knowing the time keeps a sandbox for longer, and not for
+// ever. One that comes up with a clock that is ahead has been off, as far as can
+// be known, and what would be over by then is.
 //
 // # Other roots
 //
@@ -148,6 +169,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -243,6 +265,10 @@ type Config struct {
 
 	// Defaults are for the sandboxes whose options do not say.
 	Defaults Defaults
+
+	// Logger is told what cannot be removed in the background, once for each
+	// reason; nil is nobody. Close returns what could not be removed last.
+	Logger *slog.Logger
 }
 
 // Defaults are what sandboxes may use that do not say. The zero value bounds
@@ -269,6 +295,8 @@ type Provider struct {
 	base      Base
 	baseMu    sync.Mutex
 	baseSeen  string // the base as it was when it was looked at
+	clock     clock
+	sweeper   sweeper
 
 	mu     sync.Mutex
 	closed bool
@@ -277,16 +305,16 @@ type Provider struct {
 	ssh    map[string]*sshServer       // by sandbox
 	hosts  map[string]hosted           // sandboxes without isolation
 	pumps  sync.WaitGroup              // that serve the streams of background processes
-	ctx    context.Context             // of the pumps
+	ctx    context.Context             // of the pumps and the sweeper
 	cancel context.CancelFunc
 }
 
 // New returns the provider of a state directory. It tries whether this machine
 // can isolate; the error matches [errors.ErrUnsupported] and names what is
-// missing if not. It also removes what programs that were killed have left
-// half made.
+// missing if not. It also removes what is over in the state directory, and
+// goes on doing so until Close; see the package comment.
 func New(cfg Config) (*Provider, error) {
-	p := &Provider{localCode: cfg.LocalCode, limits: cfg.Defaults, network: cfg.Network, resolver: cfg.Resolver,
+	p := &Provider{clock: machineClock, localCode: cfg.LocalCode, limits: cfg.Defaults, network: cfg.Network, resolver: cfg.Resolver,
 		runsc: cfg.Runsc, urls: map[string]map[int]*forward{}, hosts: map[string]hosted{}}
 	var err error
 	if p.state, p.isolation, err = open(context.Background(), cfg); err != nil {
@@ -296,10 +324,13 @@ func New(cfg Config) (*Provider, error) {
 		return nil, err
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	if err := p.sweep(p.ctx); err != nil {
+	p.sweeper.logger = cfg.Logger
+	p.look(false)
+	if err := p.sweepRest(p.ctx); err != nil {
 		p.cancel()
 		return nil, p.outside("open", "", err)
 	}
+	p.startSweeper()
 	return p, nil
 }
 
@@ -323,7 +354,8 @@ func stateDir(dir string) (string, error) {
 // Name implements [compute.Compute].
 func (p *Provider) Name() string { return name }
 
-// Close closes the URLs and stops serving the streams of background processes.
+// Close closes the URLs, stops serving the streams of background processes, and
+// ends the removing of what is over, which it waits for.
 // Sandboxes and their processes live on, except for those without isolation,
 // whose processes are children of this program and end.
 func (p *Provider) Close() error {
@@ -347,7 +379,7 @@ func (p *Provider) Close() error {
 		errs = append(errs, m.Shutdown(context.Background()))
 	}
 	p.pumps.Wait()
-	return errors.Join(errs...)
+	return errors.Join(append(errs, p.stopSweeper())...)
 }
 
 // fail makes the provider's error.

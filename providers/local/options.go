@@ -21,9 +21,10 @@ func (Options) ForProvider() string { return name }
 // Limits bound what a sandbox may use. Zero fields do not. The package comment
 // says how they are enforced.
 type Limits struct {
-	// Processes bounds processes and threads together; zero is 4096. Beyond
-	// it forking fails inside, and RunCommand with an error matching
-	// [compute.ErrLimit].
+	// Processes bounds processes and threads together; zero is 4096, of which
+	// a few dozen may be those of the sandbox's init. Beyond it forking fails
+	// inside, and RunCommand with an error matching [compute.ErrLimit]. Up to
+	// four more may run.
 	Processes int
 
 	// OpenFiles bounds the files that each process may have open.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/computetest"
 	"github.com/computekit/compute/providers/local"
 )
 
@@ -121,4 +122,46 @@ func verifyAfterPower(t *testing.T, c compute.Compute, told story) {
 		told.done["write"], told.done["run"], told.done["rewrite"] = false, false, false
 	}
 	verify(t, c, told)
+}
+
+// What is in file systems of their own is on the disk when the disk's own file
+// system is: what a sandbox with a limit has written when it is suspended, and a
+// volume with a size.
+func TestPowerLostWithImages(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount a disk")
+	}
+	ctx := t.Context()
+	d := newDisk(t)
+	dir := filepath.Join(d.dir, "state")
+	c := newLocal(t, dir, local.Namespaces)
+	vol, err := c.CreateVolume(ctx, &compute.CreateVolumeOptions{SizeMiB: 8})
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	withVolume := disk{image: filepath.Join(t.TempDir(), "volume")}
+	require.NoError(t, d.copy(withVolume.image))
+
+	sb := limited(t, c, compute.CreateSandboxOptions{Resources: compute.Resources{DiskMiB: 16}}, local.Limits{})
+	require.NoError(t, ran(sb.RunCommand(ctx, compute.Shell("for i in 1 2 3; do echo kept >f$i; done; head -c 3000000 /dev/zero >big; mkdir d; echo kept >d/f"))))
+	require.NoError(t, compute.Suspend(ctx, sb))
+	suspended := disk{image: filepath.Join(t.TempDir(), "suspended")}
+	require.NoError(t, d.copy(suspended.image))
+
+	// Of images in it, the disk has not been told that they are mounted.
+	dir = filepath.Join(suspended.mount(t).dir, "state")
+	again, err := newLocal(t, dir, local.Namespaces).GetSandbox(ctx, sb.ID())
+	require.NoError(t, err)
+	require.NoError(t, compute.Resume(ctx, again))
+	for _, f := range []string{"f1", "f2", "f3", "d/f"} {
+		requireFile(t, again, f, "kept\n")
+	}
+	require.NoError(t, ran(again.RunCommand(ctx, compute.Shell("[ $(cat big | wc -c) = 3000000 ]"))))
+	require.NoError(t, again.Destroy(ctx))
+
+	after := newLocal(t, filepath.Join(withVolume.mount(t).dir, "state"), local.Namespaces)
+	user := computetest.NewSandbox(t, after, &compute.CreateSandboxOptions{Mounts: []compute.Mount{{Volume: vol.ID, Path: "/v"}}})
+	require.NoError(t, ran(user.RunCommand(ctx, compute.Shell("echo kept >/v/f && cat /v/f"))))
+	require.NoError(t, user.Destroy(ctx))
 }

@@ -91,7 +91,7 @@ func (s *Sandbox) Info(ctx context.Context) (*compute.SandboxInfo, error) {
 // info describes what m is about, asking its machine for a sign of life.
 func (s *Sandbox) info(ctx context.Context, op string, m *meta) (*compute.SandboxInfo, error) {
 	info := &compute.SandboxInfo{ID: m.ID, Name: m.Name, Provider: name, Status: compute.StatusRunning,
-		Created: m.Created, Expires: m.Limits.Expires.wall(), Metadata: maps.Clone(m.Metadata)}
+		Created: m.Created, Expires: s.p.clock.wall(m.Limits.Expires), Metadata: maps.Clone(m.Metadata)}
 	if m.Suspended {
 		info.Status = compute.StatusSuspended
 		return info, nil
@@ -213,7 +213,11 @@ func (s *Sandbox) Suspend(ctx context.Context) error {
 			return s.p.outside("suspend", s.id, err)
 		}
 		m.Suspended = true
-		return s.p.outside("suspend", s.id, s.p.state.saveBox(m))
+		if err := s.p.state.saveBox(m); err != nil {
+			return s.p.outside("suspend", s.id, err)
+		}
+		s.p.expect(m)
+		return nil
 	})
 }
 

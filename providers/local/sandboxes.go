@@ -61,7 +61,7 @@ func unsupported(option string) error {
 
 // create makes the sandbox that m describes, or leaves nothing.
 func (p *Provider) create(ctx context.Context, op string, m *meta, snapshot string) (err error) {
-	unlock, err := p.state.newDir(p.state.box(m.ID))
+	unlock, err := p.state.newBox(m.ID)
 	if err != nil {
 		return p.outside(op, "", err)
 	}
@@ -86,6 +86,7 @@ func (p *Provider) create(ctx context.Context, op string, m *meta, snapshot stri
 	if err := p.publish(m); err != nil {
 		return p.outside(op, "", err)
 	}
+	p.expect(m)
 	return ended(ctx, op, "")
 }
 
@@ -96,7 +97,7 @@ func (p *Provider) publish(m *meta) error {
 	if err := p.place(m); err != nil {
 		return err
 	}
-	return errors.Join(flush(p.state.boxFile(m.ID)), flush(p.state.box(m.ID)), flush(p.state.path("sandboxes")))
+	return p.state.finishBox(m.ID)
 }
 
 func (p *Provider) place(m *meta) error {
@@ -184,7 +185,7 @@ func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
 		if cerr := ended(ctx, op, ""); cerr != nil {
 			return cerr
 		}
-		if m.Limits.Expires.passed() {
+		if p.clock.passed(m.Limits.Expires) {
 			kind := compute.ErrUnavailable
 			if m.todo.life > 0 && m.todo.life < time.Second { // the machine cannot help that
 				kind = compute.ErrInvalid
@@ -379,7 +380,7 @@ func (p *Provider) clearAll(ctx context.Context, m *meta) error {
 
 // clear removes a sandbox's directory and ends its machine. The caller has its
 // lock. First goes what makes it a sandbox, so that a clear that is cut short
-// is finished by sweep.
+// is finished by a sweep.
 func (p *Provider) clear(ctx context.Context, id string) error {
 	dir := p.state.box(id)
 	h, ours := p.host(id)
@@ -414,34 +415,4 @@ func (p *Provider) clear(ctx context.Context, id string) error {
 		}
 	}
 	return removeDir(dir)
-}
-
-// sweep removes what programs that were killed have left half made or half
-// destroyed.
-func (p *Provider) sweep(ctx context.Context) error {
-	ids, err := p.state.boxes()
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		if m, err := p.state.loadBox(id); err == nil && p.buried(m) {
-			continue
-		}
-		if p.state.hasBox(id) || !validID(id, boxPrefix) {
-			continue
-		}
-		unlock, err := p.state.lockLeft(p.state.box(id))
-		if err != nil || unlock == nil {
-			continue // gone, or somebody is at work on it
-		}
-		// Only now is it certain that nobody finishes it.
-		if !p.state.hasBox(id) {
-			err = p.clear(ctx, id)
-		}
-		unlock()
-		if err != nil {
-			return err
-		}
-	}
-	return errors.Join(p.sweepVolumes(), p.sweepBuilds(ctx), p.collectBases())
 }

@@ -17,6 +17,7 @@ import (
 //	sandboxes/ID/            one sandbox: its files, its init's socket
 //	sandboxes/ID/refs.json   the layers under it, while it is being made too
 //	sandboxes/ID/meta.json   the sandbox; written last, so there is one or there is none
+//	sandboxes/ID/unfinished  the disk need not have the sandbox yet, or only a part of meta.json
 //	snapshots/ID.json        one snapshot; written last too
 //	templates/ID/            one template; see template_state.go
 //	steps/KEY.json           the layer of a step of a build; see build_cache.go
@@ -31,7 +32,10 @@ import (
 // A JSON file is replaced by renaming, never changed in place.
 //
 // What survives when the machine loses power: save returns once its file is on
-// the disk, and so does what relies on it. Files that a snapshot or a suspended
+// the disk, and so does what relies on it. A new sandbox is on the disk before
+// its creation is acknowledged, and unfinished until then: a file system keeps
+// the order of what is made and renamed in one directory, but may do that before
+// it writes what is in the files. Files that a snapshot or a suspended
 // sandbox has are on the disk before the JSON file that says so. What a running
 // sandbox writes is not, whatever it flushes: its overlays are volatile.
 type state struct{ dir string }
@@ -213,22 +217,62 @@ func load(file string, v any) error {
 	return nil
 }
 
+// loadBox reads a sandbox. One whose file cannot be read and whose creation was
+// not over is none: its maker was at it when the machine lost power. Any other
+// that cannot be read is damaged.
 func (s *state) loadBox(id string) (*meta, error) {
-	if !s.hasBox(id) {
+	var m meta
+	err := load(s.boxFile(id), &m)
+	if whole := err == nil && (m.ID == id && m.Version > 0 || m.Version > stateVersion); !whole && s.unfinished(id) {
 		return nil, fs.ErrNotExist
 	}
-	var m meta
-	if err := load(s.boxFile(id), &m); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return &m, sound(s.boxFile(id), m.Version, m.ID == id)
 }
 
-// hasBox reports whether there is a sandbox. An empty file is one whose
-// creation was not over when the machine lost power: see publish.
+// hasBox reports whether there is a sandbox, if only a damaged one.
 func (s *state) hasBox(id string) bool {
-	info, err := os.Stat(s.boxFile(id))
-	return !errors.Is(err, fs.ErrNotExist) && (err != nil || info.Size() > 0)
+	_, err := s.loadBox(id)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// newBox makes the directory of a sandbox, whose lock the caller has then. It is
+// unfinished until finishBox.
+func (s *state) newBox(id string) (unlock func(), err error) {
+	unlock, err = s.newDir(s.box(id))
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(s.unfinishedFile(id), nil, 0o600); err != nil {
+		defer unlock()
+		return nil, errors.Join(err, removeDir(s.box(id)))
+	}
+	return unlock, nil
+}
+
+// finishBox has the disk take a sandbox that others can see already: it is there
+// from now on, whatever happens.
+func (s *state) finishBox(id string) error {
+	for _, step := range []func() error{
+		func() error { return flush(s.boxFile(id)) },
+		func() error { return ignoreNotExist(os.Remove(s.unfinishedFile(id))) },
+		func() error { return flush(s.box(id)) },
+		func() error { return flush(s.path("sandboxes")) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *state) unfinishedFile(id string) string { return filepath.Join(s.box(id), "unfinished") }
+
+func (s *state) unfinished(id string) bool {
+	_, err := os.Lstat(s.unfinishedFile(id))
+	return err == nil
 }
 
 func (s *state) boxFile(id string) string { return filepath.Join(s.box(id), "meta.json") }

@@ -223,10 +223,7 @@ func (p *Provider) DeleteVolume(ctx context.Context, id string) error {
 // program has left half made or half destroyed are swept away first.
 func (p *Provider) volumeUsers(ctx context.Context, id string) ([]string, error) {
 	users, err := p.mountedBy(id)
-	unfinished := func(box string) bool {
-		_, err := os.Stat(filepath.Join(p.state.box(box), "meta.json"))
-		return errors.Is(err, fs.ErrNotExist)
-	}
+	unfinished := func(box string) bool { return !p.state.hasBox(box) }
 	if err != nil || !slices.ContainsFunc(users, unfinished) {
 		return users, err
 	}

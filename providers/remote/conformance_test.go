@@ -33,13 +33,10 @@ var backends = []struct {
 	cfg    computetest.Config
 }{
 	{"Stub", false, false, newStub, computetest.Config{Templates: true, Snapshots: true}},
-	{"Local", true, false, newLocal, computetest.Config{Templates: true, Snapshots: true, Slow: 3,
-		Client: func(compute.Compute) *http.Client { return http.DefaultClient }}},
-	{"Runloop", true, true, newRunloop, computetest.Config{Templates: true, Snapshots: true, Slow: 3,
-		Client: func(compute.Compute) *http.Client { return tunnelClient() },
-		Serve: func(port int) *compute.Command {
-			return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))
-		}}},
+	{"Local", true, false, newLocal, computetest.Config{Templates: true, Snapshots: true, Slow: 3, Serve: servePerl,
+		Client: func(compute.Compute) *http.Client { return localhostClient() }}},
+	{"Runloop", true, true, newRunloop, computetest.Config{Templates: true, Snapshots: true, Slow: 3, Serve: servePerl,
+		Client: func(compute.Compute) *http.Client { return localhostClient() }}},
 }
 
 // perlServer answers each connection in a process of its own.
@@ -49,6 +46,10 @@ while (my $c = $s->accept) {
   if (!fork) { while (<$c>) { last if /^\r?$/ } print $c "HTTP/1.0 200 OK\r\n\r\nok"; exit }
   close $c
 }`
+
+func servePerl(port int) *compute.Command {
+	return compute.Exec("perl", "-MIO::Socket::INET", "-e", fmt.Sprintf(perlServer, port))
+}
 
 // newRunloop returns a provider in front of an emulator whose devboxes have real
 // processes.
@@ -68,9 +69,9 @@ func newRunloop(t testing.TB) compute.Compute {
 	return c
 }
 
-// tunnelClient asks for the URLs of the emulator's tunnels, whose host names are
-// all this machine's.
-func tunnelClient() *http.Client {
+// localhostClient asks for URLs whose host names are all this machine's: those of
+// local sandboxes and of the emulator's tunnels.
+func localhostClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {

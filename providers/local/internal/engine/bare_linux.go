@@ -117,7 +117,7 @@ func RemoveOldBases(stateDir string, used func(name string) bool) error {
 	var errs []error
 	for _, e := range entries {
 		name := e.Name()
-		temp := strings.HasPrefix(name, ".base-") || strings.HasPrefix(name, ".probe-")
+		temp := strings.HasPrefix(name, ".base-")
 		if !temp && !strings.HasPrefix(name, basePrefix) || current[name] || used(name) {
 			continue
 		}

@@ -50,6 +50,16 @@ func (b *Box) Ping(ctx context.Context) error {
 	return err
 }
 
+// Gone reports that the sandbox's init has ended: nobody listens to it any
+// more. That is no use of a sandbox that lives.
+func (b *Box) Gone(ctx context.Context) bool {
+	c, err := b.dial(ctx)
+	if err == nil {
+		_ = c.Close()
+	}
+	return errors.Is(err, ErrGone)
+}
+
 // Shutdown ends the sandbox's processes; its directory stays.
 func (b *Box) Shutdown(ctx context.Context) error {
 	err := endInit(ctx, b.dir)

@@ -137,3 +137,21 @@ func TestPlan(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What init has when it is ready does not count.
+func TestBoundProcesses(t *testing.T) {
+	g := group{Dir: t.TempDir(), Controllers: []string{"cpu", "pids"}}
+	current, most := filepath.Join(g.Dir, "pids.current"), filepath.Join(g.Dir, "pids.max")
+	other := group{Dir: filepath.Join(g.Dir, "none"), Controllers: []string{"memory"}}
+	for text, want := range map[string]string{"33\n": "137", "1\n": "105"} {
+		if err := os.WriteFile(current, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := boundProcesses([]group{other, g}, 100); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := os.ReadFile(most); string(got) != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

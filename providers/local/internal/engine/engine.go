@@ -111,6 +111,8 @@ type Command struct {
 	Stdin  io.Reader // nil means none: /dev/null
 	Stdout io.Writer // nil means discarded
 	Stderr io.Writer
+	// Captured says that nobody looks at the output before the command's end.
+	Captured bool
 
 	// Signals are sent to a command of Exec as they come; it takes none on a
 	// machine without isolation.

@@ -22,6 +22,9 @@ type Box struct{}
 // At returns a sandbox whose methods fail.
 func At(string) *Box { return &Box{} }
 
+// Gone reports that there is none.
+func (b *Box) Gone(context.Context) bool { return true }
+
 // Start fails: there are no sandboxes on this system.
 func Start(context.Context, Spec) (*Box, error) { return nil, errSystem }
 
@@ -38,6 +41,12 @@ func Probe(context.Context, string) (Report, error) { return Report{}, errSystem
 func StartRestricted(context.Context, Spec) (*Box, error) { return nil, errLandlock }
 
 var errLandlock = &UnavailableError{Facility: "Landlock (this is " + runtime.GOOS + ")"}
+
+// ProbeDir fails: there are no sandboxes on this system.
+func ProbeDir(string) (string, func(), error) { return "", nil, errSystem }
+
+// RemoveProbes finds none.
+func RemoveProbes(context.Context, string) error { return nil }
 
 // CanRestrict fails: there are no sandboxes on this system.
 func CanRestrict() (Restriction, error) { return Restriction{}, errLandlock }

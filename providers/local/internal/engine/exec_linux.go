@@ -51,17 +51,24 @@ func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
 		return Exit{}, err
 	}
 	r := run{call: c, budget: budget{limit: cmd.MaxOutput}}
+	stdout, stderr := outputs(cmd)
+	streams := [2]io.Writer{stdout, stderr}
 	defer p.close()
 	if p.in != nil {
 		defer stopFeeding(p.in)
 		r.started = func() { r.feed(p.in, cmd.Stdin) }
 	}
-	stdout, stderr := outputs(cmd)
-	r.pump(p.out[0], stdout, &r.owed[0])
-	r.pump(p.out[1], stderr, &r.owed[1])
+	soon := cmd.unwatched() && r.endsSoon()
+	if !soon {
+		r.pumpAll(p, streams)
+	}
 	ended := r.relay(cmd.Signals)
 	exit, err := r.wait(ctx)
 	ended()
+	if soon {
+		r.takeAll(p, &streams)
+		r.pumpAll(p, streams) // what is left
+	}
 	r.drain(p.out[:])
 	if err == nil && r.whole.Load() == int32(len(p.out)) && cmd.Signals == nil && !r.budget.over.Load() {
 		b.keep(c) // on which nothing more will come about this command
@@ -94,10 +101,17 @@ func (r *run) relay(signals <-chan syscall.Signal) (stop func()) {
 // come one at a time, as with os/exec.
 func outputs(cmd Command) (io.Writer, io.Writer) {
 	if cmd.Stdout == nil || !same(cmd.Stdout, cmd.Stderr) {
-		return cmd.Stdout, cmd.Stderr
+		return orDiscard(cmd.Stdout), orDiscard(cmd.Stderr)
 	}
 	w := &lockedWriter{w: cmd.Stdout}
 	return w, w
+}
+
+func orDiscard(w io.Writer) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return w
 }
 
 func same(a, b io.Writer) (equal bool) {
@@ -158,14 +172,21 @@ func stopFeeding(w *os.File) { _ = w.SetWriteDeadline(time.Unix(1, 0)) }
 // buffers are those of pumps.
 var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
+// pumpAll copies the streams that have not ended.
+func (r *run) pumpAll(p *pipes, outputs [2]io.Writer) {
+	p.files()
+	for i, f := range p.out {
+		if f != nil {
+			r.pump(f, outputs[i], &r.owed[i])
+		}
+	}
+}
+
 // pump copies a stream. After an error of the writer it goes on reading: the
 // command must not hang because its output is not wanted. What the command
 // owes, because it was in the pipe at the exit, comes however slow the writer
 // is; for what comes from processes in the background there are deadlines.
 func (r *run) pump(f *os.File, w io.Writer, owed *atomic.Int64) {
-	if w == nil {
-		w = io.Discard
-	}
 	r.pumps.Go(func() {
 		buffer := buffers.Get().(*[32 << 10]byte)
 		defer buffers.Put(buffer)
@@ -291,11 +312,15 @@ func (r *run) outcome() (reply wire.Reply, err error) {
 func (r *run) drain(outputs []*os.File) {
 	now := time.Now()
 	for i, f := range outputs {
-		r.owed[i].Store(pending(f))
+		if f != nil {
+			r.owed[i].Store(pending(f))
+		}
 	}
 	r.exited.Store(now.UnixNano())
 	for _, f := range outputs {
-		r.limit(f, now)
+		if f != nil {
+			r.limit(f, now)
+		}
 	}
 	r.pumps.Wait()
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,9 +18,33 @@ import (
 // ended.
 const endName = "end"
 
-// initThreads is how many threads init may have. They count like processes,
-// but are not the sandbox's.
+// initThreads is more than the threads that init has. They count like
+// processes, but are not the sandbox's; how many there are is known when it is
+// ready.
 const initThreads = 40
+
+// boundProcesses leaves a sandbox that many processes beside those that init
+// has, which is ready and in its cgroups.
+func boundProcesses(groups []group, processes int) error {
+	for _, g := range groups {
+		if !g.has("pids") {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(g.Dir, "pids.current"))
+		if err != nil {
+			return err
+		}
+		own, err := strconv.Atoi(strings.TrimSpace(string(data)))
+		if err != nil {
+			return err
+		}
+		limit := strconv.Itoa(processes + own + wire.SpareThreads)
+		if err := os.WriteFile(filepath.Join(g.Dir, "pids.max"), []byte(limit), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // inodeSize is how much disk there is for each file, where no number is given,
 // and minInodes the least.

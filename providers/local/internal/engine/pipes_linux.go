@@ -11,8 +11,9 @@ import (
 // pipes are those of a command's standard files. They are made here, so that one
 // request and one answer are all that a command takes.
 type pipes struct {
-	in  *os.File    // nil without input
-	out [2]*os.File // output and errors
+	in  *os.File // nil without input
+	fds [2]int   // of output and errors, until they are files
+	out [2]*os.File
 	// theirs goes to init: the ends that the command gets, and then the others of
 	// both outputs, for what is written when nobody here reads any more. own are
 	// those of theirs that are not files of this side's, too.
@@ -20,7 +21,7 @@ type pipes struct {
 }
 
 func newPipes(stdin bool) (p *pipes, err error) {
-	p = &pipes{}
+	p = &pipes{fds: [2]int{-1, -1}}
 	if stdin {
 		r, w, err := pipe()
 		if err != nil {
@@ -29,14 +30,14 @@ func newPipes(stdin bool) (p *pipes, err error) {
 		p.in, p.own = os.NewFile(uintptr(w), "stdin"), append(p.own, r)
 	}
 	var ends []int
-	for i := range p.out {
+	for i := range p.fds {
 		r, w, err := pipe()
 		if err != nil {
 			p.closeTheirs()
 			p.close()
 			return nil, err
 		}
-		p.out[i], p.own, ends = os.NewFile(uintptr(r), "output"), append(p.own, w), append(ends, r)
+		p.fds[i], p.own, ends = r, append(p.own, w), append(ends, r)
 	}
 	p.theirs = append(p.own, ends...) //nolint:gocritic // own ends where it does
 	return p, nil
@@ -50,6 +51,15 @@ func pipe() (r, w int, err error) {
 	return fds[0], fds[1], os.NewSyscallError("pipe2", err)
 }
 
+// files makes a file of each output that is not closed.
+func (p *pipes) files() {
+	for i, fd := range p.fds {
+		if fd >= 0 {
+			p.out[i], p.fds[i] = os.NewFile(uintptr(fd), "output"), -1
+		}
+	}
+}
+
 // closeTheirs closes what init has got.
 func (p *pipes) closeTheirs() {
 	wire.CloseFds(p.own)
@@ -60,9 +70,17 @@ func (p *pipes) close() {
 	if p.in != nil {
 		_ = p.in.Close()
 	}
-	for _, f := range p.out {
+	for i, f := range p.out {
 		if f != nil {
 			_ = f.Close()
 		}
+		p.closeFd(i)
+	}
+}
+
+func (p *pipes) closeFd(i int) {
+	if p.fds[i] >= 0 {
+		_ = unix.Close(p.fds[i])
+		p.fds[i] = -1
 	}
 }

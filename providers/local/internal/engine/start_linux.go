@@ -270,6 +270,9 @@ func (l *launcher) converse(control wire.Conn, joined func() error) error {
 	if err := joined(); err != nil {
 		return err
 	}
+	if err := boundProcesses(l.limits.groups, l.spec.Limits.Processes); err != nil {
+		return err
+	}
 	return control.Send(&wire.Reply{})
 }
 

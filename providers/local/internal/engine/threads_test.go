@@ -22,8 +22,15 @@ func TestThreadsAreReserved(t *testing.T) {
 	initEnv = []string{"GOMAXPROCS=64"}
 	defer func() { initEnv = []string{} }()
 	// With as few processes, the threads are there before the first request is.
-	dir := filepath.Join(t.TempDir(), "box")
-	b, err := Start(t.Context(), Spec{Dir: dir, StateDir: sharedState(t), MaxProcesses: 500})
+	for name, spec := range map[string]Spec{"few": {MaxProcesses: 500}, "limited": {Limits: Limits{Processes: 2000}}} {
+		t.Run(name, func(t *testing.T) { threadsReserved(t, spec) })
+	}
+}
+
+func threadsReserved(t *testing.T, spec Spec) {
+	t.Helper()
+	spec.Dir, spec.StateDir = filepath.Join(t.TempDir(), "box"), sharedState(t)
+	b, err := Start(t.Context(), spec)
 	if errors.Is(err, errors.ErrUnsupported) {
 		t.Skip("no sandboxes here: ", err)
 	}
@@ -31,7 +38,7 @@ func TestThreadsAreReserved(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := Destroy(context.Background(), dir); err != nil {
+		if err := Destroy(context.Background(), spec.Dir); err != nil {
 			t.Error(err)
 		}
 	})

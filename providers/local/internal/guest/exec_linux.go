@@ -31,6 +31,7 @@ func (s *server) exec(c wire.Conn, in *incoming) (next *incoming, err error) {
 	}
 	go x.attend()
 	x.await()
+	s.spawner.prepare()
 	if io.allEnded() {
 		done() // the next command may take its time
 	}

@@ -36,6 +36,7 @@ type limiter struct {
 
 	mu       sync.Mutex
 	busy     int                // operations and commands under way
+	unused   time.Time          // since when there are none, with an idle time
 	running  map[*child]*bounds // those that have bounds
 	watching bool
 
@@ -54,7 +55,8 @@ type bounds struct {
 }
 
 func newLimiter(config *wire.LimitsConfig) *limiter {
-	return &limiter{config: config, files: map[string]*os.File{}, running: map[*child]*bounds{}, born: boottime()}
+	return &limiter{config: config, files: map[string]*os.File{}, running: map[*child]*bounds{}, born: boottime(),
+		life: life{now: boottime, exit: func() { syscall.Exit(0) }}}
 }
 
 // take keeps the files that came for the limiter and returns the others.
@@ -84,10 +86,17 @@ func (l *limiter) prepare() error {
 			return os.NewSyscallError("setrlimit(RLIMIT_FSIZE)", err)
 		}
 	}
-	if l.config.Memory > 0 || l.config.OpenFiles > 0 {
+	if l.config.Memory > 0 || l.config.OpenFiles > 0 || l.few() {
 		l.startConfining()
 	}
 	return l.life.start(l)
+}
+
+// few reports that commands may have fewer processes than init has threads, and
+// that no cgroup sees to it.
+func (l *limiter) few() bool {
+	const enough = 64
+	return l.config.Processes > 0 && l.config.Processes < enough && l.files[wire.ForksFile] == nil
 }
 
 // startConfining starts the thread that sets the limits of commands. The
@@ -146,9 +155,11 @@ func (b *bounds) confine(pid int) {
 	done := make(chan struct{})
 	l.confining <- func() {
 		defer close(done)
-		for resource, limit := range map[int]uint64{
-			unix.RLIMIT_DATA: uint64(l.config.Memory), unix.RLIMIT_NOFILE: l.config.OpenFiles,
-		} {
+		limits := map[int]uint64{unix.RLIMIT_DATA: uint64(l.config.Memory), unix.RLIMIT_NOFILE: l.config.OpenFiles}
+		if l.few() && unix.Getuid() == ownUser {
+			limits[unix.RLIMIT_NPROC] = l.config.Processes
+		}
+		for resource, limit := range limits {
 			if limit > 0 {
 				_ = unix.Prlimit(pid, resource, &unix.Rlimit{Cur: limit, Max: limit}, nil) // it may have ended
 			}
@@ -160,7 +171,7 @@ func (b *bounds) confine(pid int) {
 // bounded reports whether commands have to be followed.
 func (l *limiter) bounded() bool {
 	c := l.config
-	return c.Memory > 0 || c.MemoryGroup > 0 || c.Disk > 0 || c.Idle > 0 || c.CommandTime > 0 || c.Output > 0 || c.OpenFiles > 0 || l.files[wire.ForksFile] != nil
+	return c.Memory > 0 || c.MemoryGroup > 0 || c.Disk > 0 || c.Idle > 0 || c.CommandTime > 0 || c.Output > 0 || c.OpenFiles > 0 || l.few() || l.files[wire.ForksFile] != nil
 }
 
 // bind prepares the bounds of a command that is about to start, or nil.

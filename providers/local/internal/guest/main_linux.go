@@ -138,6 +138,7 @@ func prepare(config *wire.Config, listener *os.File, mounts []*os.File) (*server
 		{"shielding init", shield},
 		{"installing the seccomp filter", seccomp.Install},
 		{"listening", func() error { return s.listen(listener) }},
+		{"bounding processes", s.boundProcesses},
 	}
 	for _, st := range steps {
 		if err := st.do(); err != nil {

@@ -56,25 +56,21 @@ func (r *reaper) loop() {
 	}
 }
 
+// reap waits for one that has ended.
 func (r *reaper) reap() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for {
-		var status syscall.WaitStatus
-		var usage syscall.Rusage
-		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, &usage)
-		if err == syscall.EINTR {
-			continue
-		}
-		if err != nil || pid <= 0 {
-			return
-		}
-		if c := r.children[pid]; c != nil {
-			delete(r.children, pid)
-			c.status, c.rusage, c.ended = status, usage, time.Now()
-			c.bounds.judge(status)
-			close(c.exited)
-		}
+	var status syscall.WaitStatus
+	var usage syscall.Rusage
+	pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, &usage)
+	if err != nil || pid <= 0 {
+		return // and come back
+	}
+	if c := r.children[pid]; c != nil {
+		delete(r.children, pid)
+		c.status, c.rusage, c.ended = status, usage, time.Now()
+		c.bounds.judge(status)
+		close(c.exited)
 	}
 }
 

@@ -18,19 +18,22 @@ import (
 
 // A server is the serving part of init.
 type server struct {
-	config   *wire.Config
-	spawner  *spawner
-	listener *net.UnixListener
-	null     *os.File
-	pts      *os.File // the directory of terminals
-	root     *root
-	gate     gate
-	table    *table
-	limits   *limiter
-	gateway  gateway
-	shells   shells
-	watches  atomic.Int32
-	agent    *agent // in a gVisor sandbox
+	config     *wire.Config
+	spawner    *spawner
+	listener   *net.UnixListener
+	null       *os.File
+	pts        *os.File // the directory of terminals
+	root       *root
+	gate       gate
+	table      *table
+	limits     *limiter
+	gateway    gateway
+	shells     shells
+	watches    atomic.Int32
+	conns      atomic.Int32
+	processors processors
+	begun      bool
+	agent      *agent // in a gVisor sandbox
 }
 
 func newServer(config *wire.Config) *server {
@@ -70,9 +73,18 @@ func (s *server) listen(f *os.File) error {
 	return nil
 }
 
-func (s *server) serve() {
+// begin starts what lasts as long as init.
+func (s *server) begin() {
+	if s.begun {
+		return
+	}
+	s.begun = true
 	go s.spawner.reaper.loop()
 	s.reserve()
+}
+
+func (s *server) serve() {
+	s.begin()
 	for {
 		c, err := s.listener.AcceptUnix()
 		if err != nil {
@@ -87,6 +99,10 @@ func (s *server) serve() {
 // handle serves an operation, and after a command those that follow it.
 func (s *server) handle(c wire.Conn) {
 	defer c.Close()
+	if s.conns.Add(1) > 1 {
+		s.processors.use()
+	}
+	defer s.conns.Add(-1)
 	in, err := receive(c)
 	for err == nil {
 		in, err = s.serveOne(c, in)

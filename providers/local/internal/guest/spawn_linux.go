@@ -36,7 +36,7 @@ type spawner struct {
 	starting chan struct{} // holds one for each start under way
 
 	mu    sync.Mutex
-	fresh map[int]bool // threads in a namespace that no command has had; they never end
+	fresh map[int]mark // threads in a namespace that no command has had; they never end
 }
 
 // A child is a started command.
@@ -119,60 +119,63 @@ func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*chi
 	if err := s.dropBounding(); err != nil {
 		return nil, err
 	}
-	if err := s.takeNamespace(); err != nil {
+	m, err := s.takeNamespace()
+	if err != nil {
 		return nil, fmt.Errorf("marking the command: %w", err)
 	}
-	c := &child{started: time.Now(), exited: make(chan struct{}), bounds: s.limits.bind()}
+	c := &child{mark: m, started: time.Now(), exited: make(chan struct{}), bounds: s.limits.bind()}
 	fork := func() (int, error) {
 		defer s.limits.offer()()
 		return syscall.ForkExec(path, argv, &attr)
 	}
-	err := s.reaper.register(c, fork)
+	err = s.reaper.register(c, fork)
 	for wait := time.Millisecond; passes(err) && wait <= maxReapTime; wait *= 2 {
 		time.Sleep(wait)
 		err = s.reaper.register(c, fork)
 	}
 	if err != nil {
+		m.close()
 		return nil, err
 	}
-	// While the command comes up: nobody knows of it yet, and the thread is
-	// still where the command was made.
-	if c.mark, err = ownMark(); err != nil {
-		_ = s.reaper.signalOne(c, syscall.SIGKILL)
-		_ = killTree(c.mark.inode)
-		c.mark.close()
-		return nil, fmt.Errorf("marking the command: %w", err)
-	}
-	s.prepareNamespace()
 	s.limits.follow(c)
 	return c, nil
 }
 
 // takeNamespace moves this thread to a namespace for the next command alone,
 // unless it is in one that was prepared.
-func (s *spawner) takeNamespace() error {
+func (s *spawner) takeNamespace() (mark, error) {
+	s.mu.Lock()
+	m, prepared := s.fresh[unix.Gettid()]
+	delete(s.fresh, unix.Gettid())
+	s.mu.Unlock()
+	if prepared {
+		return m, nil
+	}
+	return newMark()
+}
+
+// prepare does for the next command what that need not wait for then. A failure
+// is that command's to find.
+func (s *spawner) prepare() {
+	if plain != nil {
+		return
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	thread := unix.Gettid()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fresh[thread] {
-		delete(s.fresh, thread)
-		return nil
-	}
-	return unix.Unshare(unix.CLONE_NEWUTS)
-}
-
-// prepareNamespace does for the next command what that need not wait for then.
-// A failure is that command's to find.
-func (s *spawner) prepareNamespace() {
-	if unix.Unshare(unix.CLONE_NEWUTS) != nil {
+	if _, prepared := s.fresh[thread]; prepared {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fresh == nil {
-		s.fresh = map[int]bool{}
+	m, err := newMark()
+	if err != nil {
+		return
 	}
-	s.fresh[unix.Gettid()] = true
+	if s.fresh == nil {
+		s.fresh = map[int]mark{}
+	}
+	s.fresh[thread] = m
 }
 
 // passes reports whether a failure to start is one that passes: the dead count
@@ -190,18 +193,21 @@ type mark struct {
 	inode uint64
 }
 
-// ownMark is that of this thread. If it cannot be kept open, for want of
-// descriptors, the error comes with its number.
-func ownMark() (mark, error) {
-	const name = "/proc/thread-self/ns/uts"
-	var st unix.Stat_t
-	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err == nil {
-		err = unix.Fstat(fd, &st)
-	} else {
-		_ = unix.Stat(name, &st)
+// newMark moves this thread to a new namespace and returns that.
+func newMark() (mark, error) {
+	if err := unix.Unshare(unix.CLONE_NEWUTS); err != nil {
+		return mark{}, os.NewSyscallError("unshare", err)
 	}
-	return mark{fd, st.Ino}, err
+	fd, err := unix.Open("/proc/thread-self/ns/uts", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return mark{}, &os.PathError{Op: "open", Path: "/proc/thread-self/ns/uts", Err: err}
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		_ = unix.Close(fd)
+		return mark{}, os.NewSyscallError("fstat", err)
+	}
+	return mark{fd, st.Ino}, nil
 }
 
 func (m mark) close() { _ = unix.Close(m.fd) }

@@ -35,6 +35,11 @@ const (
 	CPUTimeFile = "cputime" // has nanoseconds, or a line "usage_usec N"
 )
 
+// SpareThreads is how many more threads init may have than it needs: none can be
+// made when the limit of processes is reached, and that ends it. So many
+// processes more than the limit can run.
+const SpareThreads = 4
+
 // LimitsConfig bounds what the sandbox may use. Zero fields bound nothing.
 // Instants are nanoseconds of CLOCK_BOOTTIME, durations nanoseconds.
 type LimitsConfig struct {
