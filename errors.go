@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -126,11 +127,15 @@ var statuses = []struct {
 	{context.DeadlineExceeded, http.StatusGatewayTimeout, "timeout"},
 	{context.Canceled, statusClientGone, "canceled"},
 	{ErrUnavailable, http.StatusBadGateway, "unavailable"},
+	{errExited, http.StatusUnprocessableEntity, "command_failed"},
+	{ErrLimit, http.StatusConflict, "limit"},
 	{fs.ErrNotExist, http.StatusNotFound, "file_not_exist"},
 	{fs.ErrExist, http.StatusConflict, "file_exist"},
 	{fs.ErrPermission, http.StatusForbidden, "file_permission"},
 	{fs.ErrInvalid, http.StatusBadRequest, "file_invalid"},
 	{ErrTruncated, http.StatusInsufficientStorage, "truncated"},
+	{syscall.ECONNREFUSED, http.StatusBadGateway, "connection_refused"},
+	{syscall.ENETUNREACH, http.StatusBadGateway, "network_unreachable"},
 }
 
 const statusClientGone = 499 // no name in package http

@@ -46,7 +46,8 @@ func (x *exchange) run(ctx context.Context) *Response {
 
 // begin makes a response that echoes whom the request is about.
 func (x *exchange) begin() {
-	x.resp = &Response{Provider: x.c.Name()}
+	x.resp = &Response{}
+	_ = protect(func() error { x.resp.Provider = x.c.Name(); return nil }) // one without a name has none
 	if x.req == nil {
 		x.req = &Request{}
 	}

@@ -1,11 +1,13 @@
 package compute
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // maxHooks is how many calls of the application's functions may go on without a
@@ -19,13 +21,7 @@ type hooks struct {
 }
 
 // asked is a call of Authorize and Owner.
-type asked struct {
-	done  chan struct{} // closed when the rest is set
-	owner string
-	err   error
-
-	late, over bool // guarded by hooks.mu
-}
+type asked struct{ late, over bool } // guarded by hooks.mu
 
 var errNoAnswer = errors.New("compute: Authorize or Owner has ended its goroutine")
 
@@ -35,49 +31,63 @@ func unanswered(why string) error {
 		cause: &Error{Op: "authorize", Kind: ErrUnavailable, RetryAfter: time.Second, NothingDone: true, Err: errors.New(why)}}
 }
 
-// authorize asks the application who may do what. It has until the timeout, when
-// the context of its request ends. What goes on regardless has a request of its
-// own that nobody looks at, and there is a bound to how many such there are.
-func (h *handler) authorize(r *http.Request, x *exchange) error {
-	if !h.hooks.free() {
-		return unanswered("too many authorizations take too long")
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.opts.AuthorizeTimeout)
-	own := *x.req
-	a := &asked{done: make(chan struct{}), err: errNoAnswer}
-	go func() { // one that is not over in time is counted
-		defer cancel()
-		defer h.hooks.end(a)
-		h.ask(r.WithContext(ctx), &own, a)
-	}()
-	select {
-	case <-a.done:
-	case <-ctx.Done():
-	}
-	if gone := r.Context().Err(); gone != nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		h.hooks.leave(a)
-		if gone != nil {
-			return gone
-		}
-		return unanswered("authorization took too long")
-	}
-	*x.req, x.owner = own, a.owner
-	return x.refusal(a.err)
-}
+var (
+	errTooLate = unanswered("authorization took too long")
+	errTooMany = unanswered("too many authorizations take too long")
+)
 
-// ask calls the functions. It never panics.
-func (h *handler) ask(r *http.Request, req *Request, a *asked) {
-	a.err = protect(func() error {
-		err := h.opts.Authorize(r, req)
+// authorize asks the application who may do what, and returns what it has made of
+// the request. It never panics.
+func (h *handler) authorize(r *http.Request, req Request) (own *Request, owner string, err error) {
+	own = &req
+	err = protect(func() error {
+		err := h.opts.Authorize(r, own)
 		if err != nil || h.opts.Owner == nil {
 			return err
 		}
-		a.owner, err = h.opts.Owner(r, req)
-		if err == nil && (a.owner == "" || hasNUL(a.owner)) {
-			err = errors.New("no owner")
+		owner, err = h.opts.Owner(r, own)
+		if err == nil && (owner == "" || hasNUL(owner) || !utf8.ValidString(owner)) {
+			return errors.New("no owner that can be kept")
 		}
 		return err
 	})
+	if err != nil {
+		owner = ""
+	}
+	return own, owner, err
+}
+
+// ask calls f, which has until the timeout, when the context of its request ends.
+// What goes on regardless is not waited for, and there is a bound to how many
+// such there are. The error is f's own if f has decided.
+func (hs *hooks) ask(r *http.Request, timeout time.Duration, f func(*http.Request) error) (decided bool, err error) {
+	if !hs.free() {
+		return false, errTooMany
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	a, done := &asked{}, make(chan error, 1)
+	go func() { // one that is not over in time is counted
+		err := errNoAnswer
+		defer func() {
+			hs.end(ctx, a, nil)
+			done <- err
+			cancel() // not before it has ended, lest it should look late
+		}()
+		err = protect(func() error { return f(r.WithContext(ctx)) })
+	}()
+	received := false
+	select {
+	case err = <-done:
+		received = true
+	case <-ctx.Done():
+	}
+	if hs.leave(a) {
+		return false, cmp.Or(r.Context().Err(), errTooLate)
+	}
+	if !received {
+		err = <-done
+	}
+	return true, err
 }
 
 func (hs *hooks) free() bool {
@@ -86,25 +96,33 @@ func (hs *hooks) free() bool {
 	return hs.late < maxHooks
 }
 
-// end lets the request go on that waits, if it still does.
-func (hs *hooks) end(a *asked) {
+// end ends a call, and reports whether its request still waits and its context
+// has not ended. If so, it keeps what the call has come to before the request can
+// look.
+func (hs *hooks) end(ctx context.Context, a *asked, keep func()) (inTime bool) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	if a.late {
+	switch {
+	case a.late:
 		hs.late--
+	case ctx.Err() != nil:
+		a.late = true
+	case keep != nil:
+		keep()
 	}
 	a.over = true
-	close(a.done)
+	return !a.late
 }
 
-// leave counts a call that nobody waits for, unless it has ended.
-func (hs *hooks) leave(a *asked) {
+// leave counts a call that nobody waits for any more, unless it has ended.
+func (hs *hooks) leave(a *asked) (left bool) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	if !a.over {
+	if !a.over && !a.late {
 		a.late = true
 		hs.late++
 	}
+	return a.late
 }
 
 // refusal is what the client learns of the application's decision. What it does

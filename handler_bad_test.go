@@ -2,11 +2,14 @@ package compute_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -141,4 +144,49 @@ func FuzzHandlerQuery(f *testing.F) {
 			require.True(t, bytes.HasPrefix(w.Body.Bytes(), []byte(`{"success":false`)), w.Body)
 		}
 	})
+}
+
+// Whatever bytes come, each request that is carried out is one that was allowed,
+// and what is behind a request is another.
+func TestHandlerRawRequests(t *testing.T) {
+	var allowed, heard atomic.Int64
+	srv := httptest.NewServer(compute.NewHandler(newHandlerFake(), compute.HandlerOptions{
+		Authorize: func(_ *http.Request, req *compute.Request) error {
+			if req.Action == "compute.sandbox.list" {
+				allowed.Add(1)
+			}
+			return nil
+		},
+		Audit: func(_ context.Context, rec compute.AuditRecord) {
+			if rec.Status == http.StatusOK {
+				heard.Add(1)
+			}
+		}}))
+	defer srv.Close()
+	chunked := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(list), list)
+	second := "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: " + strconv.Itoa(len(list)) + "\r\n\r\n" + list
+	for _, tt := range []struct {
+		name, request, want string
+		allowed             int64
+	}{
+		{"length and chunks", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked + second, "200 200", 2},
+		{"too short", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n" + list, "400", 0},
+		{"two lengths", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: " + strconv.Itoa(len(list)) + "\r\n\r\n" + list, "400", 0},
+		{"odd encoding", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, identity\r\n\r\n" + chunked, "501", 0},
+		{"extensions", "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Replace(chunked, "\r\n", ";x=\"y\"\r\n", 1), "200", 1},
+		{"GET with a request as body", "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: " + strconv.Itoa(len(second)) + "\r\nConnection: close\r\n\r\n" + second, "405", 0},
+		{"h2c", "POST / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\nContent-Length: " + strconv.Itoa(len(list)) + "\r\n\r\n" + list, "200", 1},
+		{"prior knowledge", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "405", 0},
+		{"CONNECT", "CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n", "405", 0},
+		{"absolute", "POST http://y/ HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\nConnection: close\r\nContent-Length: " + strconv.Itoa(len(list)) + "\r\n\r\n" + list, "403", 0},
+		{"another method's name", "POST / HTTP/1.1\r\nHost: x\r\nX-HTTP-Method-Override: PUT\r\nConnection: close\r\nContent-Length: " + strconv.Itoa(len(list)) + "\r\n\r\n" + list, "200", 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			allowed.Store(0)
+			heard.Store(0)
+			require.Equal(t, tt.want, statuses(rawTo(t, srv.Listener.Addr().String(), tt.request)))
+			require.Equal(t, tt.allowed, allowed.Load())
+			require.Eventually(t, func() bool { return heard.Load() == tt.allowed }, 5*time.Second, time.Millisecond)
+		})
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 )
 
 // buildContext unpacks the request's build context, from its body or from the
@@ -85,9 +86,19 @@ func unpack(root *os.Root, archive io.Reader, limit int64) error {
 			return &requestError{status: http.StatusRequestEntityTooLarge, code: "too_large", msg: "the build context is too large"}
 		}
 		if err := unpackOne(root, name, hdr, tr); err != nil {
-			return err
+			return misfit(name, err)
 		}
 	}
+}
+
+// misfit tells what is wrong with an archive from what is wrong with this server.
+func misfit(name string, err error) error {
+	for _, errno := range []syscall.Errno{syscall.EEXIST, syscall.ENOTDIR, syscall.EISDIR, syscall.ENAMETOOLONG, syscall.EINVAL, syscall.ELOOP} {
+		if errors.Is(err, errno) {
+			return badRequest("the build context cannot be unpacked: %q: %v", name, errno)
+		}
+	}
+	return err
 }
 
 func unpackOne(root *os.Root, name string, hdr *tar.Header, r io.Reader) error {

@@ -46,7 +46,7 @@ func download(ctx context.Context, x *exchange, sb Sandbox) error {
 	}
 	if x.raw.r.Method == http.MethodHead {
 		header.Set("Content-Length", strconv.FormatInt(length, 10))
-		x.raw.begun = true
+		x.raw.begun, x.raw.status = true, status
 		x.raw.w.WriteHeader(status)
 		return nil
 	}
@@ -99,7 +99,7 @@ func (a *rawAnswer) send(r io.Reader, status int, length int64, part bool) error
 		a.w.Header().Set("Content-Length", strconv.FormatInt(length, 10))
 		r = io.LimitReader(r, length-int64(n))
 	}
-	a.begun = true
+	a.begun, a.status = true, status
 	a.w.WriteHeader(status)
 	if _, err := a.Write(first[:n]); err != nil {
 		return err

@@ -13,14 +13,18 @@ import (
 )
 
 // protect turns a panic into an error: a provider's bug is not the client's to
-// read, nor a reason to drop the connection.
+// read, nor a reason to drop the connection. An error that cannot be read, as a
+// nil pointer cannot, is a panic too.
 func protect(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &panicError{v, debug.Stack()}
 		}
 	}()
-	return f()
+	if err = f(); err != nil {
+		_ = err.Error()
+	}
+	return err
 }
 
 type panicError struct {
@@ -50,13 +54,16 @@ func (x *exchange) fail(err error) {
 	x.resp.Success, x.resp.Err = false, err
 	x.resp.Status, x.resp.Code, x.resp.Error = x.describe(err)
 	x.resp.ErrorDetail = errorDetail(err, x.resp.Code)
+	if exit, ok := errors.AsType[*ExitError](err); ok && x.resp.Result == nil && x.resp.Code == "command_failed" {
+		x.resp.Result = responseResult(exit.Result)
+	}
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		return
 	}
 	x.resp.RetryAfter = e.RetryAfter
 	if x.req.Action == actionCreate {
-		x.resp.SandboxID = cmp.Or(x.resp.SandboxID, e.ID) // what could not be cleaned up
+		x.resp.SandboxID = cmp.Or(x.resp.SandboxID, e.ID) // what could not be cleaned up, or was not found
 	}
 }
 
@@ -69,15 +76,15 @@ func (x *exchange) describe(err error) (status int, code, msg string) {
 	if e, ok := errors.AsType[*requestError](err); ok {
 		return e.status, e.code, e.msg
 	}
-	if isFileMistake(err) {
-		return http.StatusBadRequest, "file_invalid", err.Error()
+	if mistake, ok := fileMistake(err); ok {
+		return StatusCode(mistake), statusWord(mistake), err.Error()
 	}
 	status, code = StatusCode(err), statusWord(err)
 	switch status {
 	case http.StatusUnauthorized: // it is this server that the provider turned away
 		return http.StatusBadGateway, "unavailable", ErrUnavailable.Error()
 	case http.StatusBadGateway:
-		return status, code, ErrUnavailable.Error()
+		return status, code, unreached[code]
 	case http.StatusGatewayTimeout:
 		return status, code, "timed out"
 	case http.StatusInternalServerError:
@@ -90,6 +97,12 @@ func (x *exchange) describe(err error) (status int, code, msg string) {
 		return status, code, x.subject() + " not found"
 	}
 	return status, code, err.Error()
+}
+
+// unreached are the texts for what was not reached: the provider, or what should
+// have been in a sandbox.
+var unreached = map[string]string{
+	"unavailable": ErrUnavailable.Error(), "connection_refused": "connection refused", "network_unreachable": "network is unreachable",
 }
 
 // subject names what was not found.
@@ -123,10 +136,8 @@ var causes = []struct {
 }{
 	{fs.ErrClosed, "closed"},
 	{exec.ErrNotFound, "command_not_found"},
-	{ErrLimit, "limit"},
 	{syscall.EISDIR, "is_directory"},
 	{syscall.ENOTDIR, "not_directory"},
-	{syscall.ECONNREFUSED, "connection_refused"},
 }
 
 // errorDetail is nil where code says it all, as it must of what is not found:
@@ -164,11 +175,32 @@ func errorDetail(err error, code string) *ResponseError {
 	return &d
 }
 
-// isFileMistake reports whether a name was used for what it is not. Package
-// io/fs has no words for that.
-func isFileMistake(err error) bool {
+// mistakes are what errors about files may say for which package io/fs has no
+// words, and what that comes to.
+var mistakes = []struct {
+	errno syscall.Errno
+	kind  error
+}{
+	{syscall.EISDIR, fs.ErrInvalid}, // a name is used for what it is not
+	{syscall.ENOTDIR, fs.ErrInvalid},
+	{syscall.EINVAL, fs.ErrInvalid},
+	{syscall.ELOOP, fs.ErrInvalid},
+	{syscall.ENAMETOOLONG, fs.ErrInvalid},
+	{syscall.EXDEV, fs.ErrInvalid},
+	{syscall.EROFS, fs.ErrPermission},
+	{syscall.EBUSY, ErrConflict},
+	{syscall.ETXTBSY, ErrConflict},
+}
+
+// fileMistake returns what a client has done wrong with a file, if it has.
+func fileMistake(err error) (kind error, ok bool) {
 	if _, ok := errors.AsType[*fs.PathError](err); !ok {
-		return false
+		return nil, false
 	}
-	return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EINVAL)
+	for _, m := range mistakes {
+		if errors.Is(err, m.errno) {
+			return m.kind, true
+		}
+	}
+	return nil, false
 }

@@ -59,59 +59,43 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{c: h.c, req: &Request{}, opts: &h.opts, tenants: h.tenants, undo: &h.undo}
 	if h.opts.Audit != nil {
-		defer h.audit(r, x, time.Now())
+		begun := time.Now()
+		defer func() { h.audit(r, x, begun) }()
 	}
-	serve, err := h.admit(w, r, x)
-	if err == nil {
-		var done func()
-		if done, err = h.tenants.enter(x.owner); err == nil {
-			defer done()
-			if x.behind != nil {
-				defer x.behind.end()
-			}
-			serve(w, r, x)
-			return
-		}
+	serve, err := h.read(w, r, x)
+	if err != nil {
+		h.answer(w, r, x, err)
+		return
 	}
-	x.begin()
-	x.fail(err)
-	h.reply(w, r, x)
+	var abort any
+	if x, abort = h.inTime(w, r, x, serve); abort != nil {
+		panic(abort)
+	}
 }
 
-func (h *handler) audit(r *http.Request, x *exchange, begun time.Time) {
-	rec := AuditRecord{Time: begun, Duration: time.Since(begun), Owner: x.owner, Action: x.req.Action,
-		SandboxID: x.req.SandboxID, Remote: r.RemoteAddr}
-	if resp := x.resp; resp != nil {
-		rec.SandboxID, rec.Status, rec.Code, rec.Err = resp.SandboxID, resp.Status, resp.Code, resp.Err
-	}
-	h.opts.Audit(context.WithoutCancel(r.Context()), rec)
-}
-
-// serveFunc answers a request that may be carried out.
+// serveFunc answers a request that may be carried out, otherwise than by a
+// Response.
 type serveFunc func(w http.ResponseWriter, r *http.Request, x *exchange)
 
-// admit decodes the request and decides whether it may be carried out.
-func (h *handler) admit(w http.ResponseWriter, r *http.Request, x *exchange) (serveFunc, error) {
+// read decodes the request and says how it is to be answered.
+func (h *handler) read(w http.ResponseWriter, r *http.Request, x *exchange) (serveFunc, error) {
 	if err := h.checkOrigin(r); err != nil {
 		return nil, err
 	}
-	serve := h.serveJSON
+	var serve serveFunc
 	var err error
 	switch r.Method {
 	case http.MethodPost:
+		if acceptsEvents(r) {
+			serve = h.stream
+		}
 		err = h.decode(w, r, x)
 	case http.MethodGet, http.MethodHead, http.MethodPut:
 		serve, err = h.decodeQuery(r, x)
 	default:
 		err = &requestError{status: http.StatusMethodNotAllowed, code: "method_not_allowed", msg: "Only POST requests are supported"}
 	}
-	if err != nil {
-		return nil, err
-	}
-	if err := h.authorize(r, x); err != nil {
-		return nil, err
-	}
-	return serve, h.opts.Allow.permits(x.req, x.behind != nil || r.Method == http.MethodPut)
+	return serve, err
 }
 
 // checkOrigin holds for GET as well, which may open connections.
@@ -124,21 +108,6 @@ func (h *handler) checkOrigin(r *http.Request) error {
 		return &requestError{status: http.StatusForbidden, code: "forbidden", msg: "cross-origin request"}
 	}
 	return nil
-}
-
-func (h *handler) serveJSON(w http.ResponseWriter, r *http.Request, x *exchange) {
-	timeout, events := h.opts.Timeout, acceptsEvents(r)
-	if events {
-		timeout = h.opts.StreamTimeout
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), timeout)
-	defer cancel()
-	if events {
-		h.stream(w, r.WithContext(ctx), x)
-		return
-	}
-	x.run(ctx)
-	h.reply(w, r, x)
 }
 
 // decode reads the body to its end, which is also what lets the server notice
@@ -272,8 +241,9 @@ func setRetryAfter(header http.Header, resp *Response) {
 }
 
 func (h *handler) log(ctx context.Context, resp *Response) {
-	switch resp.Status {
-	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable:
+	switch {
+	case resp.Status == http.StatusBadGateway && resp.Code != "unavailable": // nobody listens inside
+	case resp.Status == http.StatusInternalServerError, resp.Status == http.StatusBadGateway, resp.Status == http.StatusServiceUnavailable:
 		h.opts.Logger.ErrorContext(ctx, "compute: request failed", "provider", resp.Provider, "sandbox", resp.SandboxID, "err", resp.Err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 // counted at the provider; programs that create at the same moment may go over
 // that by one each.
 type HandlerLimits struct {
-	Concurrency int     // requests at once, streams and connections included
+	Concurrency int     // requests at once, streams and connections included, until all that they do has ended
 	Rate        float64 // requests per second
 	Burst       int     // requests at once after a pause; zero is Rate rounded up
 
@@ -37,6 +37,7 @@ type tenants struct {
 	mu     sync.Mutex
 	of     map[string]*tenant
 	sweep  int // clean up once there are as many
+	veils  veils
 }
 
 type tenant struct {

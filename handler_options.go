@@ -25,8 +25,8 @@ type HandlerOptions struct {
 	// everything belongs to whoever created it: sandboxes with all that is in
 	// them, templates, snapshots, volumes. Listings show only one's own, and
 	// another's is answered as if it did not exist. What was created without
-	// the handler belongs to nobody. An error, or an empty name, refuses the
-	// request like one of Authorize. Nil means that there are no tenants. What
+	// the handler belongs to nobody. An error, or a name that is empty or
+	// is not UTF-8, refuses the request like one of Authorize. Nil means that there are no tenants. What
 	// a build names is looked up by the provider: see [OwnerKey].
 	Owner func(r *http.Request, req *Request) (string, error)
 
@@ -38,8 +38,9 @@ type HandlerOptions struct {
 	Limits HandlerLimits
 	Allow  HandlerAllow
 
-	// Audit hears of every request once it is over, refused ones too. It is
-	// called from many goroutines and holds up nothing but its own request.
+	// Audit hears of every request once it is over, refused ones too, and once
+	// of each. It is called from many goroutines and holds up nothing but its own
+	// request; its context lasts a minute.
 	Audit func(ctx context.Context, rec AuditRecord)
 
 	// Compat chooses the statuses and error texts of one of ComputeSDK's
@@ -63,27 +64,16 @@ type HandlerOptions struct {
 
 	// Timeout bounds how long a request may take that is answered in one piece;
 	// zero is an hour. StreamTimeout does so for streams, transfers and
-	// connections; zero is a day.
+	// connections; zero is a day. Then, or when the client has gone, the
+	// request's context ends. A provider that does not look at it has 10 s more;
+	// after them the client is answered with 504, or has what there is cut off,
+	// and the operation counts against HandlerLimits.Concurrency until it ends.
 	Timeout       time.Duration
 	StreamTimeout time.Duration
 
 	// Logger receives what clients are not told: [Response.Err] of outages
 	// and internal errors, panics with their stack among them. Nil discards.
 	Logger *slog.Logger
-}
-
-// AuditRecord says what became of a request. It has nothing of what was run,
-// written or read.
-type AuditRecord struct {
-	Time      time.Time // when the request was decoded
-	Duration  time.Duration
-	Owner     string // "" if not known
-	Action    string
-	SandboxID string
-	Status    int    // of the answer
-	Code      string // as in [Response]; "" of a success
-	Err       error  // what the client may not have been told
-	Remote    string // the client's address, as net/http has it
 }
 
 // AllowAll is for handlers that stand behind someone else's authorization.

@@ -98,21 +98,6 @@ func owned[T any](x *exchange, seq iter.Seq2[*T, error], metadata func(*T) *map[
 	}
 }
 
-// veilStep is what the time of not finding something is rounded up to. To learn
-// whose a thing is can take a provider much longer than that there is no such
-// thing, however often it is asked.
-const veilStep = 50 * time.Millisecond
-
-// veil waits until what began then has taken a whole number of steps.
-func veil(ctx context.Context, started time.Time) {
-	rest := time.NewTimer(veilStep - time.Since(started)%veilStep)
-	defer rest.Stop()
-	select {
-	case <-rest.C:
-	case <-ctx.Done():
-	}
-}
-
 // lookUp gets something of the tenant's. What is another's is answered like
 // what is not there, after as much work: look asks the provider twice, if
 // only to be told again.
@@ -126,7 +111,9 @@ func lookUp[T any](ctx context.Context, x *exchange, op, id string, get func() (
 	var m map[string]string
 	switch {
 	case err == nil:
-		m, err = metadata(v)
+		if m, err = metadata(v); err == nil {
+			x.tenants.veils.saw(op, time.Since(started))
+		}
 	case errors.Is(err, ErrNotFound):
 		_, _ = get() // the answer is known; the time it takes is the point
 	}
@@ -134,7 +121,7 @@ func lookUp[T any](ctx context.Context, x *exchange, op, id string, get func() (
 	case err != nil && !errors.Is(err, ErrNotFound):
 		return none, err
 	case err != nil, !x.owns(m):
-		veil(ctx, started)
+		x.tenants.veils.wait(ctx, op, started)
 		return none, &Error{Op: op, Provider: x.c.Name(), ID: id, Kind: ErrNotFound}
 	}
 	return v, nil
@@ -159,10 +146,19 @@ func (x *exchange) getTemplate(ctx context.Context, idOrName string) (*Template,
 }
 
 func (x *exchange) findTemplate(ctx context.Context, idOrName string) (*Template, error) {
+	const op = "get template by ID"
+	started := time.Now()
 	t, err := x.c.GetTemplate(ctx, idOrName)
-	if x.owner == "" || err != nil && !errors.Is(err, ErrNotFound) || err == nil && x.owns(t.Metadata) {
+	if x.owner == "" || err != nil && !errors.Is(err, ErrNotFound) {
 		return t, err
 	}
+	if err == nil {
+		x.tenants.veils.saw(op, time.Since(started))
+		if x.owns(t.Metadata) {
+			return t, nil
+		}
+	}
+	x.tenants.veils.wait(ctx, op, started) // what comes now is the same for both
 	for t, err := range x.c.ListTemplates(ctx, &ListTemplatesOptions{Name: idOrName, Metadata: x.mark(nil)}) {
 		if err != nil {
 			return nil, err

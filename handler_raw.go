@@ -1,6 +1,7 @@
 package compute
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -15,18 +16,19 @@ type rawAnswer struct {
 	r     *http.Request
 	rc    *http.ResponseController
 	begun bool // it is too late for JSON
+
+	status int // what it began with, if that is not 200
 }
 
 // serveRaw does act, which may answer by itself. What fails before that is
 // answered in JSON; later the connection is cut, so that nobody takes what came
 // for the whole.
 func (h *handler) serveRaw(w http.ResponseWriter, r *http.Request, x *exchange, act action) {
-	ctx, cancel := context.WithTimeout(r.Context(), h.opts.StreamTimeout)
-	defer cancel()
+	ctx := r.Context()
 	x.raw = &rawAnswer{h: h, w: w, r: r, rc: http.NewResponseController(w)}
 	x.lastEvent = r.Header.Get("Last-Event-ID")
 	if r.Method == http.MethodPut {
-		x.body = &uploadReader{r: http.MaxBytesReader(w, r.Body, h.opts.MaxUpload), rc: x.raw.rc, timeout: h.opts.BodyTimeout}
+		x.body = &uploadReader{r: http.MaxBytesReader(beneath(w), r.Body, h.opts.MaxUpload), rc: x.raw.rc, timeout: h.opts.BodyTimeout}
 	}
 	x.begin()
 	err := protect(func() error { return x.perform(ctx, act) })
@@ -35,7 +37,7 @@ func (h *handler) serveRaw(w http.ResponseWriter, r *http.Request, x *exchange, 
 	}
 	switch {
 	case err == nil:
-		x.resp.Success, x.resp.Status = true, http.StatusOK
+		x.resp.Success, x.resp.Status = true, cmp.Or(x.raw.status, http.StatusOK)
 	default:
 		x.fail(err)
 	}

@@ -13,8 +13,10 @@ import (
 // "unauthorized", "forbidden", "not_found", "conflict", "quota", "unsupported",
 // "timeout", "canceled", "unavailable" and "truncated" are the sentinels of this
 // package and their kin; "file_not_exist", "file_exist", "file_permission" and
-// "file_invalid" those of package io/fs; "internal" is anything else. HTTP adds
-// "method_not_allowed" and "too_large". ErrorDetail has what else is known.
+// "file_invalid" those of package io/fs; "command_failed" is an [ExitError], of a
+// build for instance, "limit" is [ErrLimit], and "connection_refused" and
+// "network_unreachable" are of what was dialed; "internal" is anything else. HTTP
+// adds "method_not_allowed" and "too_large". ErrorDetail has what else is known.
 type Response struct {
 	Success   bool   `json:"success"`
 	Error     string `json:"error,omitempty"` // for people

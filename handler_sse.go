@@ -172,7 +172,9 @@ func (s *eventStream) keepAlive(interval time.Duration) (stop func()) {
 			case <-quit:
 				return
 			case <-tick.C:
-				_ = s.send([]byte(":\n\n")) // a failure has cancelled the command
+				if s.send([]byte(":\n\n")) != nil { // which has cancelled the command
+					return
+				}
 			}
 		}
 	}()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -46,6 +47,7 @@ func (x *exchange) upgrade(ctx context.Context) (*socket, error) {
 	if err != nil {
 		return nil, badRequest("the WebSocket cannot be opened")
 	}
+	x.raw.status = http.StatusSwitchingProtocols
 	conn.SetReadLimit(maxFrame)
 	return &socket{conn, ctx}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -72,12 +73,18 @@ type ProxyOptions struct {
 	// 429.
 	MaxConns int
 
-	// HeaderTimeout bounds finding the sandbox, connecting to it, and waiting
-	// for the header of its answer, each; zero is 1 min.
+	// HeaderTimeout bounds Owner and Authorize together, finding the sandbox,
+	// connecting to it, and waiting for the header of its answer, each; zero is
+	// 1 min. A provider that does not look at its context has 10 s more.
 	HeaderTimeout time.Duration
 
 	// IdleTimeout ends connections on which no byte has passed; zero is 10 min.
 	IdleTimeout time.Duration
+
+	// Audit hears of every request once it is over, refused ones too, and once
+	// of each: its Action is "proxy", and Err says why it was not passed on. The
+	// context lasts a minute.
+	Audit func(ctx context.Context, rec AuditRecord)
 
 	// Logger receives why sandboxes could not be reached. Nil discards.
 	Logger *slog.Logger
@@ -95,6 +102,7 @@ type Proxy struct {
 	opts     ProxyOptions
 	base     *proxyBase
 	backends *backends
+	hooks    hooks
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	work     sync.WaitGroup
@@ -173,17 +181,38 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(ctx)
 
 	t, ok := p.base.parse(r)
+	if p.opts.Audit != nil {
+		rec := &AuditRecord{Time: time.Now(), Action: actionProxy, SandboxID: t.sandbox, Port: t.port, Remote: r.RemoteAddr}
+		out := &statusWriter{ResponseWriter: w}
+		w, r = out, r.WithContext(context.WithValue(ctx, recordKey{}, rec))
+		defer func() { p.audit(rec, out) }()
+	}
 	switch {
 	case !ok:
 		answer(w, http.StatusNotFound, notServed)
 	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
 		answer(w, http.StatusMethodNotAllowed, "The method is not supported.")
-	case p.opts.Ports != nil && !p.opts.Ports(t.port):
-		answer(w, http.StatusForbidden, "This port is not served.")
 	case t.bare:
-		redirect(w, p.base.url(t, "/", r.URL.RawQuery))
+		p.onPort(w, r, t, func() { redirect(w, p.base.url(t, "/", r.URL.RawQuery)) })
 	default:
-		p.serve(w, r, t)
+		p.onPort(w, r, t, func() { p.serve(w, r, t) })
+	}
+}
+
+// onPort serves a request if its port is one that is served.
+func (p *Proxy) onPort(w http.ResponseWriter, r *http.Request, t target, serve func()) {
+	served := true
+	err := protect(func() error {
+		served = p.opts.Ports == nil || p.opts.Ports(t.port)
+		return nil
+	})
+	switch {
+	case err != nil:
+		p.refuse(r.Context(), w, t, err, time.Now())
+	case !served:
+		answer(w, http.StatusForbidden, "This port is not served.")
+	default:
+		serve()
 	}
 }
 
@@ -209,7 +238,11 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, t target) {
 	} else if l, ok := p.linkCookie(r, t); ok {
 		req.Owner, req.Link = string(l.Owner), true
 	}
-	if err := protect(func() error { return p.authorize(r, req) }); err != nil {
+	req, err := p.authorize(r, *req)
+	if rec := recordOf(r.Context()); rec != nil {
+		rec.Owner, rec.Link = req.Owner, req.Link
+	}
+	if err != nil {
 		p.refuse(r.Context(), w, t, err, started)
 		return
 	}
@@ -222,19 +255,38 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, t target) {
 	p.forward(w, r, t, b, query)
 }
 
-func (p *Proxy) authorize(r *http.Request, req *ProxyRequest) (err error) {
+// errUndecided is of requests about which the application has not decided in
+// time.
+var errUndecided = errors.New("not authorized in time")
+
+// authorize asks the application, and returns what it has asked about.
+func (p *Proxy) authorize(r *http.Request, asked ProxyRequest) (*ProxyRequest, error) {
+	before := asked
 	if err := p.checkOrigin(r); err != nil {
-		return err
+		return &before, err
 	}
-	if p.opts.Owner != nil && !req.Link {
-		if req.Owner, err = p.opts.Owner(r); err != nil {
+	decided, err := p.hooks.ask(r, p.opts.HeaderTimeout, func(r *http.Request) error {
+		if p.opts.Owner != nil && !asked.Link {
+			owner, err := p.opts.Owner(r)
+			if err != nil {
+				return &refusedError{err}
+			}
+			asked.Owner = owner
+		}
+		if err := p.opts.Authorize(r, &asked); err != nil {
 			return &refusedError{err}
 		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errNoAnswer):
+		return &before, &refusedError{err}
+	case decided:
+		return &asked, err
+	case r.Context().Err() != nil:
+		return &before, r.Context().Err()
 	}
-	if err := p.opts.Authorize(r, req); err != nil {
-		return &refusedError{err}
-	}
-	return nil
+	return &before, fmt.Errorf("%w: %w", errUndecided, err)
 }
 
 // checkOrigin refuses what pages of other origins send with their visitor's

@@ -2,6 +2,7 @@ package compute
 
 import (
 	"context"
+	"errors"
 	"mime"
 	"net"
 	"net/http"
@@ -91,21 +92,34 @@ func (bs *backends) owns(owner, of string) bool {
 func (bs *backends) look(ctx context.Context, id, owner string) (*backend, error) {
 	ctx, cancel := context.WithTimeout(ctx, bs.opts.HeaderTimeout)
 	defer cancel()
-	sb, err := bs.c.GetSandbox(ctx, id)
-	var of string
-	if err == nil && bs.opts.OwnerKey != "" {
-		var info *SandboxInfo
-		if info, err = sb.Info(ctx); err == nil {
-			of = info.Metadata[bs.opts.OwnerKey]
+	found, err := bounded(ctx, func() (f found, err error) {
+		if f.sb, err = bs.c.GetSandbox(ctx, id); err == nil && bs.opts.OwnerKey != "" {
+			var info *SandboxInfo
+			if info, err = f.sb.Info(ctx); err == nil {
+				f.owner = info.Metadata[bs.opts.OwnerKey]
+			}
 		}
-	}
-	if err != nil {
+		return f, err
+	})
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if !bs.owns(owner, of) {
+	case found.sb == nil:
+		return nil, &Error{Op: "proxy", ID: id, Err: errNothing}
+	case !bs.owns(owner, found.owner):
 		return nil, &Error{Op: "proxy", ID: id, Kind: ErrNotFound}
 	}
-	return bs.keep(id, sb, of), nil
+	return bs.keep(id, found.sb, found.owner), nil
+}
+
+// errNothing is of a provider that returns neither what it was asked for nor an
+// error.
+var errNothing = errors.New("the provider has returned nothing")
+
+// found is a sandbox and whose it is.
+type found struct {
+	sb    Sandbox
+	owner string
 }
 
 func (bs *backends) keep(id string, sb Sandbox, owner string) *backend {
@@ -221,15 +235,36 @@ func (u *upstream) request(path, query string) *url.URL {
 }
 
 // contains reports whether path stays below that of u, which may be one of many
-// that are behind the same credentials.
+// that are behind the same credentials. There are servers that decode what they
+// have decoded, that read no further than a NUL byte, and for which a ; ends a
+// part of a path.
 func (u *upstream) contains(path string) bool {
 	if strings.Trim(u.url.Path, "/") == "" {
 		return true
 	}
-	name, err := url.PathUnescape(path)
-	return err == nil && !slices.ContainsFunc(strings.FieldsFunc(name, isSlash), func(part string) bool {
-		return part == "." || part == ".."
-	})
+	for n := range maxEscapes {
+		name, err := url.PathUnescape(path)
+		switch {
+		case err != nil:
+			return n > 0 // nobody can decode it once more
+		case slices.ContainsFunc(strings.FieldsFunc(name, isSlash), isDots):
+			return false
+		case name == path:
+			return true
+		}
+		path = name
+	}
+	return false
+}
+
+// maxEscapes is how often a path may be escaped.
+const maxEscapes = 4
+
+func isDots(part string) bool {
+	if end := strings.IndexAny(part, ";\x00"); end >= 0 {
+		part = part[:end]
+	}
+	return part == "." || part == ".."
 }
 
 func isSlash(r rune) bool { return r == '/' || r == '\\' }
@@ -247,9 +282,12 @@ func (b *backend) upstream(ctx context.Context, port int) (*upstream, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.of.opts.HeaderTimeout)
 	defer cancel()
-	ep, err := GetEndpoint(ctx, sb, port)
+	ep, err := bounded(ctx, func() (*Endpoint, error) { return GetEndpoint(ctx, sb, port) })
 	if err != nil {
 		return nil, err
+	}
+	if ep == nil {
+		return nil, &Error{Op: "proxy", ID: b.id, Err: errNothing}
 	}
 	u, err := url.Parse(ep.URL)
 	if err != nil || u.Host == "" {
@@ -287,7 +325,7 @@ func (b *backend) dial(ctx context.Context, network, addr string) (net.Conn, err
 	defer cancel()
 	defer context.AfterFunc(bs.ctx, cancel)()
 
-	conn, err := connect(ctx, sb, network, addr)
+	conn, err := bounded(ctx, func() (net.Conn, error) { return connect(ctx, sb, network, addr) })
 	if err != nil {
 		return nil, &dialError{err}
 	}

@@ -9,10 +9,12 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"net/textproto"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/computekit/compute/internal/duplex"
@@ -41,6 +43,7 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, t target, b *bac
 	for _, name := range p.opts.Forward {
 		f.allow[textproto.CanonicalMIMEHeaderKey(name)] = true
 	}
+	r = r.WithContext(httptrace.WithClientTrace(r.Context(), fewEarlyAnswers()))
 	out := &proxyWriter{w, http.NewResponseController(w), p.opts.IdleTimeout}
 	defer func() { _ = out.rc.SetWriteDeadline(time.Time{}) }() // the connection serves others after us
 	duplex.Serve(&httputil.ReverseProxy{
@@ -59,12 +62,27 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, t target, b *bac
 	}, out, r)
 }
 
+// maxEarly bounds the answers before the answer, which nobody gets.
+const maxEarly = 100
+
+// fewEarlyAnswers ends requests whose program gives early answers for ever.
+func fewEarlyAnswers() *httptrace.ClientTrace {
+	var n atomic.Int32
+	return &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error {
+		if n.Add(1) > maxEarly {
+			return fmt.Errorf("compute: the program has given %d early answers", maxEarly)
+		}
+		return nil
+	}}
+}
+
 // isGone reports whether a sandbox is no more.
 func isGone(err error) bool { return errors.Is(err, ErrNotFound) }
 
 // refuse answers a request that was not served. What went wrong between here
 // and the provider is for the log.
 func (p *Proxy) refuse(ctx context.Context, w http.ResponseWriter, t target, err error, started time.Time) {
+	note(ctx, err)
 	status, text := explain(err, t.port)
 	if after, ok := errors.AsType[*Error](err); ok && after.RetryAfter > 0 && status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", strconv.Itoa(int((after.RetryAfter+time.Second-1)/time.Second)))
@@ -86,7 +104,7 @@ func explain(err error, port int) (status int, text string) {
 	if refusal, ok := errors.AsType[*refusedError](err); ok {
 		return explainRefusal(refusal)
 	}
-	if _, ok := errors.AsType[*panicError](err); ok {
+	if _, ok := errors.AsType[*panicError](err); ok || errors.Is(err, errGone) || errors.Is(err, errNothing) {
 		return http.StatusInternalServerError, "The request failed."
 	}
 	_, unreached := errors.AsType[*dialError](err)
@@ -94,6 +112,8 @@ func explain(err error, port int) (status int, text string) {
 	switch {
 	case isGone(err):
 		return http.StatusNotFound, notServed
+	case errors.Is(err, errUndecided):
+		return http.StatusServiceUnavailable, "The request could not be authorized in time."
 	case errors.Is(err, ErrQuota):
 		return http.StatusTooManyRequests, "Too many requests."
 	case errors.Is(err, context.Canceled):
@@ -150,14 +170,16 @@ type idleConn struct {
 	idle time.Duration
 }
 
-func (c *idleConn) Read(p []byte) (int, error) {
+func (c *idleConn) Read(p []byte) (n int, err error) {
 	_ = c.SetDeadline(time.Now().Add(c.idle))
-	return c.Conn.Read(p)
+	err = protect(func() (err error) { n, err = c.Conn.Read(p); return err }) // nobody above would
+	return n, err
 }
 
-func (c *idleConn) Write(p []byte) (int, error) {
+func (c *idleConn) Write(p []byte) (n int, err error) {
 	_ = c.SetDeadline(time.Now().Add(c.idle)) // for the Read that waits, too
-	return c.Conn.Write(p)
+	err = protect(func() (err error) { n, err = c.Conn.Write(p); return err })
+	return n, err
 }
 
 // CloseWrite ends one direction, if the connection can.

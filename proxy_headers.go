@@ -1,10 +1,14 @@
 package compute
 
 import (
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/textproto"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,13 +18,19 @@ import (
 const cookiePrefix = "sandbox."
 
 // Header fields that tell a program of who is in front of it, or hold what was
-// meant for them.
+// meant for them: the user's tokens, as gateways that sign users in hand them on.
 var (
-	withheld        = []string{"Authorization", "Cookie", "Referer", "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip"}
-	withheldPrefix  = []string{"X-Forwarded-", "X-Original-", "X-Auth-Request-", "Cf-"}
+	withheld = []string{"Authorization", "Cookie", "Referer", "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip",
+		"Http2-Settings", "X-Cluster-Client-Ip", "Fastly-Client-Ip", "X-Remote-User", "Teleport-Jwt-Assertion"}
+	withheldPrefix = []string{"X-Forwarded-", "X-Original-", "X-Auth-Request-", "Cf-", "X-Amzn-Oidc-", "X-Goog-Iap-",
+		"X-Goog-Authenticated-User-", "X-Ms-Token-", "X-Ms-Client-Principal", "X-Pomerium-", "X-Authentik-", "Tailscale-", "Remote-"}
 	withheldAnswers = []string{ // they hold for more than the port that sends them
-		"Alt-Svc", "Clear-Site-Data", "Nel", "Report-To", "Service-Worker-Allowed", "Strict-Transport-Security",
+		"Accept-Ch", "Alt-Svc", "Clear-Site-Data", "Nel", "Report-To", "Service-Worker-Allowed", "Set-Login", "Strict-Transport-Security",
+		// And these steer a web server in front of the proxy: it would send its own files.
+		"X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate", "X-Accel-Charset", "X-Sendfile", "X-Lighttpd-Send-File", "X-Reproxy-Url", "X-Reproxy-File",
 	}
+	notTrailers = []string{"Connection", "Content-Length", "Host", "Keep-Alive", "Location", "Proxy-Authenticate", "Proxy-Connection",
+		"Set-Cookie", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
 )
 
 // nobodysOrigin keeps a page out of the origin that it is served from.
@@ -50,35 +60,56 @@ func (f *forwarding) rewrite(pr *httputil.ProxyRequest) {
 	}
 	f.setOrigin(in, out)
 	f.setCookies(in, out)
-	out.Trailer = f.trailer(in)
+	f.setTrailer(in, out)
+	if strings.EqualFold(in.Header.Get("Upgrade"), "h2c") { // what came after it would be nobody's to look at
+		out.Header.Del("Upgrade")
+		out.Header.Del("Connection")
+	}
 	for name, values := range f.to.header { // last: they are the provider's, not the client's
 		out.Header[name] = values
 	}
 }
 
-// trailer is the request's own map: it gets its values when the body has been
-// read, which is on the way out.
-func (f *forwarding) trailer(in *http.Request) http.Header {
+// setTrailer passes on what the client has announced. The request's map gets
+// its values, and some that nobody has announced, when the body has been read.
+func (f *forwarding) setTrailer(in, out *http.Request) {
+	passed := http.Header{}
 	for name := range in.Trailer {
-		if isWithheld(name) && !f.allow[name] {
-			return nil
+		if f.allow[name] || !isWithheld(name) && !slices.Contains(notTrailers, name) {
+			passed[name] = nil
 		}
 	}
-	return in.Trailer
+	if out.Trailer = nil; len(passed) == 0 || out.Body == nil {
+		return
+	}
+	out.Trailer = passed
+	out.Body = &endBody{out.Body, func() {
+		for name := range passed {
+			passed[name] = in.Trailer[name]
+		}
+	}}
 }
 
+// endBody calls a function when the body has been read.
+type endBody struct {
+	io.ReadCloser
+	ended func()
+}
+
+func (b *endBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.ended()
+	}
+	return n, err
+}
+
+// isWithheld is about a name as programs read it: many take a _ for a -.
 func isWithheld(name string) bool {
-	for _, s := range withheld {
-		if name == s {
-			return true
-		}
+	if strings.Contains(name, "_") {
+		name = textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
 	}
-	for _, s := range withheldPrefix {
-		if strings.HasPrefix(name, s) {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(withheld, name) || slices.ContainsFunc(withheldPrefix, func(s string) bool { return strings.HasPrefix(name, s) })
 }
 
 // setOrigin translates the port's own URLs, so that the program's comparisons
@@ -120,6 +151,14 @@ func (f *forwarding) setCookies(in, out *http.Request) {
 
 // modify makes the answer that the client gets.
 func (f *forwarding) modify(resp *http.Response) error {
+	switch {
+	case resp.StatusCode == http.StatusSwitchingProtocols && resp.Request.Header.Get("Upgrade") == "":
+		return errors.New("compute: the program switches protocols unasked")
+	case resp.StatusCode < http.StatusOK && resp.StatusCode != http.StatusSwitchingProtocols:
+		return errors.New("compute: the program's status is none")
+	case resp.StatusCode >= http.StatusOK:
+		cleanTrailer(resp)
+	}
 	for _, name := range withheldAnswers {
 		resp.Header.Del(name)
 	}
@@ -137,6 +176,20 @@ func (f *forwarding) modify(resp *http.Response) error {
 		}
 	}
 	return nil
+}
+
+// cleanTrailer keeps out of an answer's trailer what is not to be in its header:
+// there are recipients who make one of both.
+func cleanTrailer(resp *http.Response) {
+	clean := func() {
+		for _, names := range [][]string{withheldAnswers, notTrailers} {
+			for _, name := range names {
+				resp.Trailer.Del(name)
+			}
+		}
+	}
+	clean()
+	resp.Body = &endBody{resp.Body, clean}
 }
 
 // cookie limits a cookie to the port; "" is none.

@@ -112,9 +112,14 @@ func (e *ExitError) Is(target error) bool {
 		return e.ExitCode == 126
 	case ErrLimit:
 		return e.Limit != ""
+	case errExited:
+		return true
 	}
 	return false
 }
+
+// errExited is matched by every [ExitError].
+var errExited = errors.New("command failed")
 
 // ErrLimit is matched by the error of a command that was killed because it
 // exceeded a limit of the sandbox; [Result.Limit] says which.

@@ -229,13 +229,3 @@ func notRun(x *execution, res *compute.Result, code int, why string) error {
 	_, err := fmt.Fprintf(w, "%s: %s\n", program, why)
 	return err
 }
-
-func dirError(dir string, err error) error {
-	why := err
-	for _, known := range []error{fs.ErrNotExist, fs.ErrPermission} {
-		if errors.Is(err, known) {
-			why = known
-		}
-	}
-	return &fs.PathError{Op: "chdir", Path: dir, Err: why}
-}

@@ -33,7 +33,16 @@ func (f filesystem) do(ctx context.Context, op, verb, name string, do func(machi
 	if err := checkName(verb, name); err != nil {
 		return err
 	}
-	return f.s.with(ctx, op, do)
+	return named(name, f.s.with(ctx, op, do))
+}
+
+// named makes an error of reading or writing one of the file of that name: a file
+// that is open does not know its own.
+func named(name string, err error) error {
+	if pe, ok := err.(*fs.PathError); ok && name != "" && (pe.Op == "read" || pe.Op == "write") { //nolint:errorlint // it is replaced
+		return &fs.PathError{Op: pe.Op, Path: name, Err: pe.Err}
+	}
+	return err
 }
 
 func checkName(verb, name string) error {
@@ -87,7 +96,7 @@ func (f filesystem) OpenFile(ctx context.Context, name string) (r io.ReadCloser,
 	err = f.do(ctx, "open file", "open", name, func(m machine) error {
 		file, _, err := m.OpenFile(ctx, name)
 		if err == nil {
-			r = &streamReader{ctx: ctx, r: file, Closer: file}
+			r = &streamReader{ctx: ctx, name: name, r: file, Closer: file}
 		}
 		return err
 	})
@@ -95,8 +104,9 @@ func (f filesystem) OpenFile(ctx context.Context, name string) (r io.ReadCloser,
 }
 
 type streamReader struct {
-	ctx context.Context // covers all reads, as compute.OpenFile says
-	r   io.Reader
+	ctx  context.Context // covers all reads, as compute.OpenFile says
+	name string
+	r    io.Reader
 	io.Closer
 }
 
@@ -104,7 +114,8 @@ func (r *streamReader) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return r.r.Read(p)
+	n, err := r.r.Read(p)
+	return n, named(r.name, err)
 }
 
 func (f filesystem) WriteFile(ctx context.Context, name string, data []byte, perm fs.FileMode) error {
@@ -126,7 +137,7 @@ func (f filesystem) CreateFile(ctx context.Context, name string, perm fs.FileMod
 	err = f.do(ctx, "create file", "open", name, func(m machine) error {
 		fw, err := m.Create(ctx, name, perm.Perm())
 		if err == nil {
-			w = &streamWriter{ctx: ctx, f: f, w: fw}
+			w = &streamWriter{ctx: ctx, f: f, name: name, w: fw}
 		}
 		return err
 	})
@@ -136,6 +147,7 @@ func (f filesystem) CreateFile(ctx context.Context, name string, perm fs.FileMod
 type streamWriter struct {
 	ctx    context.Context // covers all writes, as compute.CreateFile says
 	f      filesystem
+	name   string
 	w      fileWriter
 	err    error
 	closed bool
@@ -153,7 +165,7 @@ func (w *streamWriter) Write(p []byte) (int, error) {
 	}
 	n, err := w.w.Write(p)
 	if err != nil {
-		w.err = w.f.s.fix(w.ctx, "write file", err)
+		w.err = named(w.name, w.f.s.fix(w.ctx, "write file", err))
 	}
 	return n, w.err
 }
@@ -171,7 +183,7 @@ func (w *streamWriter) Close() error {
 		return errors.Join(w.err, ignoreClosed(w.w.Close()))
 	}
 	if err := w.w.Commit(); err != nil {
-		return w.f.s.fix(w.ctx, "write file", err)
+		return named(w.name, w.f.s.fix(w.ctx, "write file", err))
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func lifetimeEnds(t *testing.T, c compute.Compute) {
 // One whose life is over before it has begun is not what this machine cannot do.
 func lifeTooShort(t *testing.T, c compute.Compute) {
 	_, err := c.CreateSandbox(t.Context(), &compute.CreateSandboxOptions{Lifetime: time.Nanosecond})
-	require.ErrorIs(t, err, compute.ErrUnavailable)
+	require.ErrorIs(t, err, compute.ErrInvalid)
 	assert.ErrorContains(t, err, "lifetime is over")
 }
 

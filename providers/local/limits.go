@@ -51,7 +51,7 @@ func (p *Provider) settleLimits(o *compute.CreateSandboxOptions, m *meta) error 
 		m.Limits.Memory = max(m.Limits.Memory, minMemory)
 	}
 	if life > 0 {
-		m.Limits.Expires = p.clock.in(life)
+		m.Limits.Expires, m.todo.life = p.clock.in(life), life
 	}
 	if p.isolation == None && m.Limits != (limitsMeta{}) {
 		return fail("create sandbox", "", errors.ErrUnsupported,

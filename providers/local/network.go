@@ -19,7 +19,11 @@ import (
 // else to reach.
 func (s *Sandbox) DialContext(ctx context.Context, network, address string) (conn net.Conn, err error) {
 	switch network {
-	case "tcp", "tcp4", "tcp6", "unix":
+	case "tcp", "tcp4", "tcp6":
+		if !isTCPAddress(ctx, network, address) {
+			return nil, fail("dial", s.id, compute.ErrInvalid, "%q is not an IP address, or localhost, and a port", address)
+		}
+	case "unix":
 	default:
 		return nil, fail("dial", s.id, compute.ErrInvalid, "network %q cannot be dialed", network)
 	}
@@ -28,6 +32,14 @@ func (s *Sandbox) DialContext(ctx context.Context, network, address string) (con
 		return err
 	})
 	return conn, err
+}
+
+func isTCPAddress(ctx context.Context, network, address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.DefaultResolver.LookupPort(ctx, network, port)
+	}
+	return err == nil && (host == "" || host == "localhost" || net.ParseIP(host) != nil)
 }
 
 // forward serves a port of a sandbox on one of this machine's loopback.

@@ -187,32 +187,16 @@ func (s *Sandbox) fix(ctx context.Context, op string, err error) error {
 		e.Kind, e.NothingDone = compute.ErrLimit, true
 	case errors.Is(err, engine.ErrVersion):
 		e.Kind, e.NothingDone = compute.ErrConflict, true
-	case errors.Is(err, syscall.ENOTTY):
-		e.Kind = compute.ErrInvalid
 	default:
 		if pe, ok := errors.AsType[*fs.PathError](err); ok {
-			return &fs.PathError{Op: pe.Op, Path: pe.Path, Err: fileReason(pe.Err)}
+			return &fs.PathError{Op: pe.Op, Path: pe.Path, Err: s.fileReason(pe.Err)}
+		}
+		if errors.Is(err, syscall.E2BIG) { // arguments and environment
+			e.Kind, e.NothingDone = compute.ErrInvalid, true
 		}
 	}
 	return e
 }
-
-// fileReason makes those errors match fs.ErrInvalid that say that a name is
-// used for what it is not.
-func fileReason(err error) error {
-	for _, errno := range []syscall.Errno{syscall.EINVAL, syscall.EISDIR, syscall.ENOTDIR, syscall.ELOOP, syscall.ENAMETOOLONG} {
-		if errors.Is(err, errno) {
-			return nameError{err}
-		}
-	}
-	return err
-}
-
-type nameError struct{ err error }
-
-func (e nameError) Error() string        { return e.err.Error() }
-func (e nameError) Unwrap() error        { return e.err }
-func (e nameError) Is(target error) bool { return target == fs.ErrInvalid }
 
 // Suspend implements [compute.Suspender]. Files are kept, processes end.
 func (s *Sandbox) Suspend(ctx context.Context) error {

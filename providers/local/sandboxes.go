@@ -186,7 +186,11 @@ func (p *Provider) boot(ctx context.Context, op string, m *meta) error {
 			return cerr
 		}
 		if p.clock.passed(m.Limits.Expires) {
-			return fail(op, "", compute.ErrUnavailable, "%s before it was ready", lifetimeOver)
+			kind := compute.ErrUnavailable
+			if m.todo.life > 0 && m.todo.life < time.Second { // the machine cannot help that
+				kind = compute.ErrInvalid
+			}
+			return fail(op, "", kind, "%s before it was ready", lifetimeOver)
 		}
 		return p.outside(op, "", err)
 	}

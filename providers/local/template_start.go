@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/computekit/compute"
 )
@@ -14,7 +15,8 @@ import (
 // tokens are among it.
 type todo struct {
 	code   []compute.CodeMount
-	launch []string // shell commands
+	launch []string      // shell commands
+	life   time.Duration // until it is over, if it is ever
 }
 
 // settleTemplate decides what a sandbox has from its template: what was asked

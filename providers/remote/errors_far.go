@@ -34,26 +34,38 @@ var kinds = []struct {
 
 // causes are the words for what else an error may match.
 var causes = map[string]error{
-	"timeout":            context.DeadlineExceeded,
-	"file_not_exist":     fs.ErrNotExist,
-	"file_exist":         fs.ErrExist,
-	"file_permission":    fs.ErrPermission,
-	"file_invalid":       fs.ErrInvalid,
-	"closed":             fs.ErrClosed,
-	"command_not_found":  exec.ErrNotFound,
-	"limit":              compute.ErrLimit,
-	"is_directory":       syscall.EISDIR,
-	"not_directory":      syscall.ENOTDIR,
-	"connection_refused": syscall.ECONNREFUSED,
+	"timeout":             context.DeadlineExceeded,
+	"file_not_exist":      fs.ErrNotExist,
+	"file_exist":          fs.ErrExist,
+	"file_permission":     fs.ErrPermission,
+	"file_invalid":        fs.ErrInvalid,
+	"closed":              fs.ErrClosed,
+	"command_not_found":   exec.ErrNotFound,
+	"limit":               compute.ErrLimit,
+	"is_directory":        syscall.EISDIR,
+	"not_directory":       syscall.ENOTDIR,
+	"connection_refused":  syscall.ECONNREFUSED,
+	"network_unreachable": syscall.ENETUNREACH,
 }
+
+// commandFailed is the word for a compute.ExitError.
+const commandFailed = "command_failed"
 
 // farError is a cause at the far end: its text, and what it matched there.
 type farError struct {
 	text    string
 	matches []error
+	exit    *compute.ExitError // nil if it was none
 }
 
 func (e *farError) Error() string { return e.text }
+
+func (e *farError) Unwrap() error {
+	if e.exit == nil {
+		return nil
+	}
+	return e.exit
+}
 
 func (e *farError) Is(target error) bool { return slices.Contains(e.matches, target) }
 
@@ -83,6 +95,9 @@ func (c *client) failure(ctx context.Context, do call, resp *compute.Response, a
 		e.ID = do.req.ID
 	}
 	cause := &farError{text: news(resp.Error, e.Kind), matches: matches(words)}
+	if res := result(resp.Result); res != nil && resp.Code == commandFailed {
+		cause.exit = &compute.ExitError{Result: res}
+	}
 	if cause.text != "" || len(cause.matches) > 0 {
 		e.Err = cause
 	}
@@ -133,7 +148,7 @@ func kind(words []string, status int) error {
 	if word == "canceled" { // by somebody else: this context goes on
 		return compute.ErrUnavailable
 	}
-	if _, known := causes[word]; known || word == "internal" {
+	if _, known := causes[word]; known || word == "internal" || word == commandFailed {
 		return nil
 	}
 	return providers.Kind(status)
