@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,30 +38,51 @@ func bare(w http.ResponseWriter, r *http.Request) {
 }
 
 // BenchmarkHandlerLoopback compares runCommand on a provider that does nothing
-// with the bare handler, over connections that stay: one request to either, in
+// with the bare handler, over connections that stay: some requests to either, in
 // turns, so that a busy machine is busy for both. The metric "%relative" is the
 // share of the bare handler's requests per second.
 func BenchmarkHandlerLoopback(b *testing.B) {
+	for _, clients := range []int{1, 8} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) { loopback(b, clients) })
+	}
+}
+
+func loopback(b *testing.B, clients int) {
 	const body = `{"action":"compute.sandbox.runCommand","sandboxId":"s1","command":"echo","args":["hello"]}`
+	const each = 25
 	servers := []*httptest.Server{httptest.NewServer(open(newHandlerFake())), httptest.NewServer(http.HandlerFunc(bare))}
+	for _, srv := range servers {
+		srv.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = clients
+	}
 	var took [2]time.Duration
 	for b.Loop() {
 		for i, srv := range servers {
 			begun := time.Now()
-			resp, err := srv.Client().Post(srv.URL, "application/json", strings.NewReader(body))
-			if err != nil {
-				b.Fatal(err)
+			var all sync.WaitGroup
+			for range clients {
+				all.Go(func() {
+					for range each {
+						resp, err := srv.Client().Post(srv.URL, "application/json", strings.NewReader(body))
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						_, _ = io.Copy(io.Discard, resp.Body)
+						resp.Body.Close()
+					}
+				})
 			}
-			_, _ = io.Copy(io.Discard, resp.Body)
-			resp.Body.Close()
+			all.Wait()
 			took[i] += time.Since(begun)
 		}
 	}
 	for i, srv := range servers {
-		b.ReportMetric(float64(b.N)/took[i].Seconds(), []string{"compute-req/s", "bare-req/s"}[i])
+		requests := float64(b.N * clients * each)
+		b.ReportMetric(requests/took[i].Seconds(), []string{"compute-req/s", "bare-req/s"}[i])
 		srv.Close()
 	}
 	b.ReportMetric(100*took[1].Seconds()/took[0].Seconds(), "%relative")
+	b.ReportMetric(0, "ns/op")
 }
 
 // BenchmarkHandlerEvents passes a command's output as server-sent events.

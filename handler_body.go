@@ -17,7 +17,11 @@ import (
 const bodyType = "application/vnd.compute.request-with-body"
 
 func withBody(r *http.Request) bool {
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	header := r.Header.Get("Content-Type")
+	if header == "application/json" {
+		return false // as most are
+	}
+	kind, _, _ := mime.ParseMediaType(header)
 	return kind == bodyType
 }
 
@@ -32,7 +36,7 @@ func (h *handler) decodeHead(rc *http.ResponseController, r *http.Request, x *ex
 	}
 	_ = rc.SetReadDeadline(time.Time{}) // input takes its time
 	_ = rc.EnableFullDuplex()           // HTTP/2 has it anyway
-	req, err := parseRequest(line)
+	req, err := parseRequest(line, &Request{})
 	if err != nil {
 		return err
 	}

@@ -123,10 +123,11 @@ func (h *handler) decode(w http.ResponseWriter, r *http.Request, x *exchange) er
 		return bodyError(err) // the deadline stays: the rest of the body is not waited for
 	}
 	_ = rc.SetReadDeadline(time.Time{}) // else it would end the request's context
-	req, err := parseRequest(body)
-	if err == nil {
-		x.req = req
+	req, err := parseRequest(body, x.req)
+	if err != nil {
+		req = &Request{}
 	}
+	x.req = req
 	return err
 }
 
@@ -140,14 +141,13 @@ func bodyError(err error) error {
 	return badRequest("request body is incomplete")
 }
 
-// parseRequest takes one JSON object and nothing else. Text that is not UTF-8
-// would be altered by package json without a word.
-func parseRequest(body []byte) (*Request, error) {
+// parseRequest takes one JSON object and nothing else, and decodes it into an empty
+// Request. Text that is not UTF-8 would be altered by package json without a word.
+func parseRequest(body []byte, req *Request) (*Request, error) {
 	if !utf8.Valid(body) {
 		return nil, badRequest("request body is not UTF-8")
 	}
-	var req *Request // nil after null
-	err := json.Unmarshal(body, &req)
+	err := json.Unmarshal(body, &req) // which makes it nil for null
 	typeErr, mismatch := errors.AsType[*json.UnmarshalTypeError](err)
 	switch {
 	case mismatch && typeErr.Field != "":

@@ -32,24 +32,28 @@ func (h *handler) inTime(w http.ResponseWriter, r *http.Request, x *exchange, se
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), h.timeout(r))
 	defer cancel()
-	deciding, decided := context.WithTimeout(ctx, h.opts.AuthorizeTimeout)
-	defer decided()
+	decision := time.NewTimer(h.opts.AuthorizeTimeout)
+	defer decision.Stop()
 	j := &job{h: h, x: x, serve: serve, done: func() {}, ended: make(chan any, 1), action: x.req.Action, sandbox: x.req.SandboxID}
 	if serve != nil {
 		j.out = newDetachable(w, r.Method != http.MethodPost)
 	}
-	go j.run(r.WithContext(ctx), r.WithContext(deciding)) // it may outlive the request
+	go j.run(r.WithContext(ctx)) // it may outlive the request
 	var v any
+	var ended bool
 	select {
 	case v = <-j.ended:
-	case <-deciding.Done():
+		ended = true
+	case <-decision.C:
+	case <-ctx.Done():
+	}
+	if !ended {
 		if h.hooks.leave(&j.asked) {
 			return j.instead(w, r, cmp.Or(r.Context().Err(), errTooLate)), nil
 		}
-		var ok bool
-		if v, ok = await(ctx, j.ended); !ok && j.left.CompareAndSwap(false, true) {
+		if v, ended = await(ctx, j.ended); !ended && j.left.CompareAndSwap(false, true) {
 			return j.answerLate(w, r, ctx.Err())
-		} else if !ok {
+		} else if !ended {
 			v = <-j.ended // just now
 		}
 	}
@@ -103,7 +107,7 @@ func (j *job) instead(w http.ResponseWriter, r *http.Request, err error) *exchan
 
 // run asks the application, and carries out what it lets through. If that takes
 // it too long, nobody waits, and x is not touched.
-func (j *job) run(r, deciding *http.Request) {
+func (j *job) run(r *http.Request) {
 	var v any = errGone
 	defer func() {
 		if p := recover(); p != nil {
@@ -114,7 +118,7 @@ func (j *job) run(r, deciding *http.Request) {
 		}
 		j.ended <- v
 	}()
-	err := j.decide(deciding)
+	err := j.decide(r)
 	if err == errTooLate { //nolint:errorlint // decide's own
 		v = err
 		return

@@ -55,7 +55,7 @@ func (h *handler) decodeQuery(r *http.Request, x *exchange) (serveFunc, error) {
 		return nil, &requestError{status: http.StatusMethodNotAllowed, code: "method_not_allowed", msg: "Only POST requests are supported"}
 	}
 	if query.Has("request") {
-		req, err := parseRequest([]byte(query.Get("request")))
+		req, err := parseRequest([]byte(query.Get("request")), &Request{})
 		if err != nil {
 			return nil, err
 		}
