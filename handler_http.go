@@ -118,7 +118,7 @@ func (h *handler) decode(w http.ResponseWriter, r *http.Request, x *exchange) er
 	if withBody(r) {
 		return h.decodeHead(rc, r, x)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.opts.MaxBody))
+	body, err := readBody(http.MaxBytesReader(w, r.Body, h.opts.MaxBody), r.ContentLength)
 	if err != nil {
 		return bodyError(err) // the deadline stays: the rest of the body is not waited for
 	}
@@ -129,6 +129,18 @@ func (h *handler) decode(w http.ResponseWriter, r *http.Request, x *exchange) er
 	}
 	x.req = req
 	return err
+}
+
+// readBody reads a body to its end. A small one whose size is known takes one
+// read: the server ends what it passes on there.
+func readBody(body io.Reader, size int64) ([]byte, error) {
+	const small = 64 << 10
+	if size <= 0 || size > small {
+		return io.ReadAll(body)
+	}
+	p := make([]byte, size)
+	_, err := io.ReadFull(body, p)
+	return p, err
 }
 
 func bodyError(err error) error {
