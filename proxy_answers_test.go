@@ -89,7 +89,7 @@ func TestProxyRawAnswers(t *testing.T) {
 		"/more":             {ok + "\r\nhiHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", "", 200, "hi"},
 		"/trailers":         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Set-Cookie\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 1\r\nSet-Cookie: a=b; Domain=example.net\r\nX-Accel-Redirect: /x\r\nLocation: http://evil\r\n\r\n", "", 200, "hi"},
 	}
-	p := rawProxied(t, func(conn net.Conn) {
+	serve := func(conn net.Conn) {
 		requests := bufio.NewReader(conn)
 		for {
 			r, err := http.ReadRequest(requests)
@@ -109,10 +109,15 @@ func TestProxyRawAnswers(t *testing.T) {
 				return
 			}
 		}
-	})
+	}
+	all := rawProxied(t, serve)
 	for path, tt := range answers {
 		t.Run(path[1:], func(t *testing.T) {
-			for range 2 { // and the next request is answered as the first
+			p, requests := all, 2 // and the next request is answered as the first
+			if path == "/more" {  // but may have what was sent too early, on the same connection: it is the same program's
+				p, requests = rawProxied(t, serve), 1
+			}
+			for range requests {
 				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url(t)+path, nil)
 				require.NoError(t, err)
 				begun := time.Now()

@@ -83,9 +83,12 @@ func (w *witness) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 // Whatever bytes come, the program is asked what the application was asked about,
 // once, and hears of nothing that it is not to hear of.
 func TestProxyRawRequests(t *testing.T) {
-	w := &witness{}
-	p := newProxied(t, compute.ProxyOptions{Authorize: w.authorize}, w, false)
-	host := strings.TrimPrefix(p.url(t), "http://")
+	start := func(t *testing.T) (w *witness, p *proxied, host string) {
+		w = &witness{}
+		p = newProxied(t, compute.ProxyOptions{Authorize: w.authorize}, w, false)
+		return w, p, strings.TrimPrefix(p.url(t), "http://")
+	}
+	_, _, host := start(t)
 	const chunks = "5\r\nhello\r\n0\r\n\r\n"
 	for _, tt := range []struct {
 		name, request, want string
@@ -151,9 +154,8 @@ func TestProxyRawRequests(t *testing.T) {
 		{"a forbidden trailer", "POST /a HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, X-Forwarded-User, Host\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\nX-Forwarded-User: root\r\nHost: evil\r\n\r\n", "200", "POST /a hello"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w.mu.Lock()
-			w.allowed, w.asked, w.headers, w.bodies, w.trailer = nil, nil, nil, nil, nil
-			w.mu.Unlock()
+			w, p, same := start(t) // its own: a program may hear late of a request that was cut
+			require.Equal(t, host, same)
 			request := strings.ReplaceAll(tt.request, "HOST", host)
 			if !strings.Contains(request, "Connection:") && strings.Count(request, "HTTP/1.1") == 1 {
 				request = strings.Replace(request, "\r\n", "\r\nConnection: close\r\n", 1)
