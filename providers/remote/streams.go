@@ -70,6 +70,9 @@ type body struct {
 }
 
 func (b *body) Read(p []byte) (int, error) {
+	if err := b.ctx.Err(); err != nil { // all of the rest may be here
+		return 0, b.c.lost(b.ctx, b.do, err)
+	}
 	n, err := b.answer.Body.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = b.c.lost(b.ctx, b.do, err)
