@@ -29,6 +29,7 @@ type exchange struct {
 	lastEvent      string        // the client's Last-Event-ID
 	body           io.Reader     // of a PUT request
 	undo           *undoKeys     // of the handler; nil is none
+	cancels        *cancels      // of the handler; nil is none
 	behind         *behindReader // behind the request in a POST request
 	raw            *rawAnswer    // of requests whose answer is not JSON
 }
@@ -76,6 +77,11 @@ func (x *exchange) do(ctx context.Context) error {
 
 // perform checks what act needs and does it.
 func (x *exchange) perform(ctx context.Context, act action) error {
+	ctx, end, err := x.cancellable(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
 	if err := x.checkMetadata(); err != nil {
 		return err
 	}

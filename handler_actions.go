@@ -12,6 +12,7 @@ const (
 	actionCreate = "compute.sandbox.create"
 	actionRun    = "compute.sandbox.runCommand"
 	actionCode   = "compute.sandbox.runCode"
+	actionCancel = "compute.cancel"
 	actionStart  = "compute.sandbox.process.start"
 
 	actionTemplate = "compute.template.create"
@@ -51,6 +52,7 @@ func on(do func(context.Context, *exchange, Sandbox) error, needs ...func(*Reque
 var actions = map[string]action{
 	"compute.capabilities": act(capabilities),
 	"compute.undo":         act(undo, needUndoKey),
+	actionCancel:           act(cancelRequest, needCancelKey),
 
 	actionCreate:                     act(createSandbox),
 	"compute.sandbox.list":           act(listSandboxes),
@@ -150,6 +152,7 @@ func needCommand(r *Request) error {
 	return need(r.Command != "" || len(r.Argv) > 0, "command is required")
 }
 func needUndoKey(r *Request) error   { return need(r.UndoKey != "", "undoKey is required") }
+func needCancelKey(r *Request) error { return need(r.CancelKey != "", "cancelKey is required") }
 func needCode(r *Request) error      { return need(r.Code != "", "code is required") }
 func needPath(r *Request) error      { return need(r.Path != "", "path is required") }
 func needNewPath(r *Request) error   { return need(r.NewPath != "", "newPath is required") }

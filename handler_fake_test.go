@@ -22,6 +22,7 @@ type handlerFake struct {
 	run             func(context.Context, *compute.Command) (*compute.Result, error)
 	files           fstest.MapFS
 	expires         time.Time
+	metadata        map[string]string
 	created         *compute.CreateSandboxOptions
 	onCreate        func()
 	destroyed       []string
@@ -78,7 +79,7 @@ func (f *handlerFake) ListSandboxes(context.Context, *compute.ListSandboxesOptio
 }
 
 func (f *handlerFake) info() *compute.SandboxInfo {
-	return &compute.SandboxInfo{ID: "s1", Provider: "fake", Status: compute.StatusRunning, Created: epoch, Expires: f.expires}
+	return &compute.SandboxInfo{ID: "s1", Provider: "fake", Status: compute.StatusRunning, Created: epoch, Expires: f.expires, Metadata: f.metadata}
 }
 
 func (f *handlerFake) DestroySandbox(_ context.Context, id string) error {

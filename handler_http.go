@@ -52,12 +52,13 @@ type handler struct {
 	tenants *tenants
 	viewers viewers
 	undo    undoKeys
+	cancels cancels
 	hooks   hooks
 	openAPI func() []byte
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{c: h.c, req: &Request{}, opts: &h.opts, tenants: h.tenants, undo: &h.undo}
+	x := &exchange{c: h.c, req: &Request{}, opts: &h.opts, tenants: h.tenants, undo: &h.undo, cancels: &h.cancels}
 	if h.opts.Audit != nil {
 		begun := time.Now()
 		defer func() { h.audit(r, x, begun) }()

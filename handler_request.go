@@ -22,6 +22,12 @@ type Request struct {
 	// for compute.undo from a client that did not get the answer.
 	UndoKey string `json:"undoKey,omitempty"`
 
+	// CancelKey is a random text that names the request as long as it is under
+	// way. compute.cancel with it ends what is done for the request, as going
+	// away does, and the answer still comes: that of a command has its output so
+	// far. It succeeds when that has ended; 404 is that no request has the key.
+	CancelKey string `json:"cancelKey,omitempty"`
+
 	// Command is a script for the shell; with Args, a program and its
 	// arguments. Argv is a program with its arguments in one list, which may
 	// have no arguments.

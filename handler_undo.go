@@ -2,7 +2,7 @@ package compute
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -41,13 +41,13 @@ func (c *creation) over() bool {
 const (
 	maxUndo    = 1 << 12
 	rememberIt = 10 * time.Minute
-	maxUndoKey = 128
+	maxKey     = 128
 )
 
 // get returns the creation under an owner's key, which is new if there was none.
 func (u *undoKeys) get(owner, key string) (c *creation, fresh bool, err error) {
-	if len(key) > maxUndoKey {
-		return nil, false, badRequest("undoKey has more than %d bytes", maxUndoKey)
+	if len(key) > maxKey {
+		return nil, false, badRequest("undoKey has more than %d bytes", maxKey)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -106,6 +106,8 @@ func (u *undoKeys) forget(owner, key string) {
 	}
 }
 
+var errKeyUsed = errors.New("the key was used before")
+
 // undoable does what may have to be undone by the request's key.
 func (x *exchange) undoable(ctx context.Context, do func() error) error {
 	if x.undo == nil || x.req.UndoKey == "" || x.req.Action == "compute.undo" {
@@ -116,7 +118,7 @@ func (x *exchange) undoable(ctx context.Context, do func() error) error {
 		return err
 	}
 	if !fresh { // it came twice, or after its end
-		return &Error{Op: "request", Kind: ErrConflict, NothingDone: true, Err: fmt.Errorf("the key was used before")}
+		return &Error{Op: "request", Kind: ErrConflict, NothingDone: true, Err: errKeyUsed}
 	}
 	defer close(c.done) // after a panic too
 	if err := do(); err != nil {

@@ -11,8 +11,9 @@ import (
 )
 
 // RunCommand implements [compute.Sandbox]. Output comes as it is produced, and
-// input goes as it is read. When ctx ends, the far end notices at once that the
-// request is gone and kills the command.
+// input goes as it is read. When ctx ends, the far end is asked to kill the
+// command, and has up to four seconds to say what it has printed so far and that
+// it has ended; where it cannot be asked, it notices that the request is gone.
 func (s *Sandbox) RunCommand(ctx context.Context, cmd *compute.Command) (*compute.Result, error) {
 	return s.run(ctx, s.request("runCommand"), cmd)
 }
@@ -27,18 +28,26 @@ func (s *Sandbox) run(ctx context.Context, req *compute.Request, cmd *compute.Co
 	}
 	do.req = command(req, cmd)
 	r := &running{streams: providers.NewStreams(cmd), start: time.Now()}
+	if err := ctx.Err(); err != nil {
+		return r.finish(nil, s.fail(do, &compute.Error{Err: err, NothingDone: true}))
+	}
 	resp, err := s.runStreams(ctx, do, cmd, r)
+	if err != nil && ctx.Err() != nil {
+		err = s.lost(ctx, do, err)
+	}
 	return r.finish(resp, err)
 }
 
 // runStreams sends the command and takes its output. Without input it is tried
 // again where it is certain that nothing was done.
 func (s *Sandbox) runStreams(ctx context.Context, do call, cmd *compute.Command, r *running) (resp *compute.Response, err error) {
+	own, end := s.cancellable(ctx, do)
+	defer end()
 	if cmd.Stdin != nil {
-		return s.duplex(ctx, do, cmd.Stdin, r.event)
+		return s.duplex(own, do, cmd.Stdin, r.event)
 	}
-	err = s.retry(ctx, do, func(ctx context.Context) error {
-		resp, err = s.stream(ctx, do, r.event)
+	err = s.retry(ctx, do, func(context.Context) error {
+		resp, err = s.stream(own, do, r.event)
 		return err
 	})
 	return resp, err

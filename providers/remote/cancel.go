@@ -1,0 +1,60 @@
+package remote
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+
+	"github.com/computekit/compute"
+)
+
+const (
+	// cancelTime is how long the far end may take to end what it was asked for.
+	cancelTime = 3 * time.Second
+	// restTime is how long the rest of the answer may take after that.
+	restTime = time.Second
+)
+
+// cancellable returns a context for the request of do whose answer is of use when
+// ctx has ended, too: then the far end is asked to cancel it, and the context
+// ends a little later. Where the request has not gone yet, or the far end knows no
+// such request, it ends at once. The caller must call end when it has the answer.
+func (c *client) cancellable(ctx context.Context, do call) (own context.Context, end func()) {
+	do.req.CancelKey = rand.Text()
+	own, cancel := c.background(ctx)
+	var sent atomic.Bool
+	own = httptrace.WithClientTrace(own, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		defer cancel()
+		if sent.Load() {
+			c.cancelThere(own, do.req.CancelKey)
+		}
+	})
+	return own, func() {
+		cancel()
+		if !stop() {
+			<-ended
+		}
+	}
+}
+
+// cancelThere has the far end cancel the request with the key, and waits for its
+// answer, of which own tells the end.
+func (c *client) cancelThere(own context.Context, key string) {
+	ask, done := context.WithTimeout(own, cancelTime)
+	defer done()
+	_, err := c.do(ask, call{op: "cancel", req: &compute.Request{Action: "compute.cancel", CancelKey: key}})
+	if err != nil {
+		return // to go away is to cancel, too
+	}
+	rest := time.NewTimer(restTime)
+	defer rest.Stop()
+	select {
+	case <-own.Done():
+	case <-rest.C:
+	}
+}
