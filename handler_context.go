@@ -12,6 +12,8 @@ import (
 	"path"
 	"strings"
 	"syscall"
+
+	"github.com/computekit/compute/internal/errnokind"
 )
 
 // buildContext unpacks the request's build context, from its body or from the
@@ -93,12 +95,13 @@ func unpack(root *os.Root, archive io.Reader, limit int64) error {
 
 // misfit tells what is wrong with an archive from what is wrong with this server.
 func misfit(name string, err error) error {
-	for _, errno := range []syscall.Errno{syscall.EEXIST, syscall.ENOTDIR, syscall.EISDIR, syscall.ENAMETOOLONG, syscall.EINVAL, syscall.ELOOP} {
-		if errors.Is(err, errno) {
-			return badRequest("the build context cannot be unpacked: %q: %v", name, errno)
-		}
+	if errnokind.Of(err, nil) != fs.ErrInvalid && !errors.Is(err, fs.ErrExist) { //nolint:errorlint // it is one of two
+		return err
 	}
-	return err
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		err = errno // without the directory here
+	}
+	return badRequest("the build context cannot be unpacked: %q: %v", name, err)
 }
 
 func unpackOne(root *os.Root, name string, hdr *tar.Header, r io.Reader) error {

@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"runtime/debug"
 	"syscall"
+
+	"github.com/computekit/compute/internal/errnokind"
 )
 
 // protect turns a panic into an error: a provider's bug is not the client's to
@@ -175,32 +177,11 @@ func errorDetail(err error, code string) *ResponseError {
 	return &d
 }
 
-// mistakes are what errors about files may say for which package io/fs has no
-// words, and what that comes to.
-var mistakes = []struct {
-	errno syscall.Errno
-	kind  error
-}{
-	{syscall.EISDIR, fs.ErrInvalid}, // a name is used for what it is not
-	{syscall.ENOTDIR, fs.ErrInvalid},
-	{syscall.EINVAL, fs.ErrInvalid},
-	{syscall.ELOOP, fs.ErrInvalid},
-	{syscall.ENAMETOOLONG, fs.ErrInvalid},
-	{syscall.EXDEV, fs.ErrInvalid},
-	{syscall.EROFS, fs.ErrPermission},
-	{syscall.EBUSY, ErrConflict},
-	{syscall.ETXTBSY, ErrConflict},
-}
-
 // fileMistake returns what a client has done wrong with a file, if it has.
 func fileMistake(err error) (kind error, ok bool) {
 	if _, ok := errors.AsType[*fs.PathError](err); !ok {
 		return nil, false
 	}
-	for _, m := range mistakes {
-		if errors.Is(err, m.errno) {
-			return m.kind, true
-		}
-	}
-	return nil, false
+	kind = errnokind.Of(err, ErrConflict)
+	return kind, kind != nil
 }

@@ -82,7 +82,8 @@ type ProxyOptions struct {
 	IdleTimeout time.Duration
 
 	// Audit hears of every request once it is over, refused ones too, and once
-	// of each: its Action is "proxy", and Err says why it was not passed on. The
+	// of each: its Action is "proxy", and Err says why it was not passed on. It is
+	// called from many goroutines and holds up nothing but its own request; its
 	// context lasts a minute.
 	Audit func(ctx context.Context, rec AuditRecord)
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
 // outputs returns the command's writers. If they are the same, its writes
@@ -83,7 +85,7 @@ func (r *run) pump(f *os.File, w io.Writer, owed *atomic.Int64) {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				// That is about this goroutine's turn, too: what the pipe
 				// holds already was written in time.
-				n, err = readNow(f, buffer[:])
+				n, err = wire.ReadNow(f, buffer[:])
 			}
 			if n > 0 {
 				w = r.write(w, buffer[:r.budget.take(n, r.call)])
@@ -100,20 +102,6 @@ func (r *run) pump(f *os.File, w io.Writer, owed *atomic.Int64) {
 			r.extend(f)
 		}
 	})
-}
-
-// readNow reads what is there, whatever the deadline. It fails when there is
-// nothing.
-func readNow(f *os.File, buf []byte) (n int, err error) {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	failed := raw.Control(func(fd uintptr) { n, err = unix.Read(int(fd), buf) })
-	if n <= 0 && err == nil {
-		err = io.EOF
-	}
-	return max(n, 0), errors.Join(failed, err)
 }
 
 // overdue reports that the command has exited so long ago that what still

@@ -55,7 +55,7 @@ func (b *Box) Terminal(ctx context.Context, cmd Command, size Size) (*Terminal, 
 func (t *Terminal) Read(p []byte) (int, error) {
 	n, err := t.file.Read(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) && t.late < lateMax {
-		n, err = readNow(t.file, p) // what was printed before the end
+		n, err = wire.ReadNow(t.file, p) // what was printed before the end
 		t.late += n
 	}
 	n = t.budget.take(n, t.call)

@@ -181,7 +181,7 @@ func (x *inline) pump(index int, f *os.File) {
 		after := x.exited.Load() != 0
 		n, err := f.Read(frame[1:])
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			n, err = readNow(f, frame[1:])
+			n, err = wire.ReadNow(f, frame[1:])
 		}
 		if n > 0 && x.frame(frame[:1+n]) != nil {
 			return
@@ -200,20 +200,6 @@ func (x *inline) frame(data []byte) error {
 	x.writing.Lock()
 	defer x.writing.Unlock()
 	return x.conn.WriteFrame(wire.KindData, data)
-}
-
-// readNow reads what is there, whatever the deadline, and fails when there is
-// nothing.
-func readNow(f *os.File, buf []byte) (n int, err error) {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	failed := raw.Control(func(fd uintptr) { n, err = unix.Read(int(fd), buf) })
-	if n <= 0 && err == nil {
-		err = io.EOF
-	}
-	return max(n, 0), errors.Join(failed, err)
 }
 
 func (x *inline) overdue() bool {

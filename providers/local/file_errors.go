@@ -6,31 +6,13 @@ import (
 	"syscall"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/internal/errnokind"
 )
-
-// reasons are what errors about files inside match beside what package syscall
-// makes them match.
-var reasons = []struct {
-	errno syscall.Errno
-	kind  error
-}{
-	{syscall.EINVAL, fs.ErrInvalid}, // a name is used for what it is not
-	{syscall.EISDIR, fs.ErrInvalid},
-	{syscall.ENOTDIR, fs.ErrInvalid},
-	{syscall.ELOOP, fs.ErrInvalid},
-	{syscall.ENAMETOOLONG, fs.ErrInvalid},
-	{syscall.EXDEV, fs.ErrInvalid},
-	{syscall.EROFS, fs.ErrPermission}, // what of the sandbox is not its own
-	{syscall.EBUSY, compute.ErrConflict},
-	{syscall.ETXTBSY, compute.ErrConflict},
-}
 
 // fileReason makes an error about a file match the kind that it is of.
 func fileReason(err error) error {
-	for _, r := range reasons {
-		if errors.Is(err, r.errno) {
-			return reason{err, r.kind}
-		}
+	if kind := errnokind.Of(err, compute.ErrConflict); kind != nil {
+		return reason{err, kind}
 	}
 	return err
 }
