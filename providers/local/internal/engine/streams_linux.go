@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
@@ -143,7 +141,7 @@ func (r *run) drain(outputs []*os.File) {
 	now := time.Now()
 	for i, f := range outputs {
 		if f != nil {
-			r.owed[i].Store(pending(f))
+			r.owed[i].Store(wire.Pending(f))
 		}
 	}
 	r.exited.Store(now.UnixNano())
@@ -153,18 +151,4 @@ func (r *run) drain(outputs []*os.File) {
 		}
 	}
 	r.pumps.Wait()
-}
-
-// pending is how many bytes wait to be read.
-func pending(f *os.File) (n int64) {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = raw.Control(func(fd uintptr) {
-		if got, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ); err == nil {
-			n = int64(got)
-		}
-	})
-	return n
 }

@@ -9,8 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
@@ -223,25 +221,11 @@ func (x *inline) extend(f *os.File) {
 // drain sends what the command wrote last.
 func (x *inline) drain(outputs []*os.File) {
 	for i, f := range outputs {
-		x.owed[i].Store(unread(f))
+		x.owed[i].Store(wire.Pending(f))
 	}
 	x.exited.Store(time.Now().UnixNano())
 	for _, f := range outputs {
 		x.extend(f)
 	}
 	x.pumps.Wait()
-}
-
-// unread is how many bytes wait to be read.
-func unread(f *os.File) (n int64) {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = raw.Control(func(fd uintptr) {
-		if got, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ); err == nil {
-			n = int64(got)
-		}
-	})
-	return n
 }
