@@ -159,3 +159,43 @@ func FuzzProxyLink(f *testing.F) {
 		require.False(t, ok)
 	})
 }
+
+// TestUpstreamContains holds paths below an endpoint's own, however often a
+// server decodes them.
+func TestUpstreamContains(t *testing.T) {
+	t.Parallel()
+	below := &upstream{url: &url.URL{Scheme: "https", Host: "h", Path: "/base"}}
+	escaped := func(part string, times int) string {
+		for range times {
+			part = url.PathEscape(strings.ReplaceAll(part, ".", "%2e"))
+		}
+		return part
+	}
+	for path, want := range map[string]bool{
+		"/":                    true,
+		"/a%2Fb;c":             true,
+		"/...":                 true,
+		"/a..b/..c":            true,
+		"/100%25":              true, // and nothing that could be decoded again
+		"/a%252Fb":             true,
+		"/..":                  false,
+		"/a/./b":               false,
+		"/%2e%2E":              false,
+		"/a%2f..%2fb":          false,
+		"/a\\..":               false,
+		"/a%5c..":              false,
+		"/..;x":                false,
+		"/..%00":               false,
+		"/%252e%252e":          false,
+		"/%25252e%25252e":      false,
+		"/a%252f..%252f":       false,
+		"/a%255c..%255cb":      false,
+		"/..%253bx":            false,
+		"/" + escaped("..", 1): false,
+		"/" + escaped("..", 3): false,
+		"/" + escaped("..", 9): false, // more often than any server decodes
+	} {
+		require.Equal(t, want, below.contains(path), path)
+		require.True(t, (&upstream{url: &url.URL{Host: "h", Path: "/"}}).contains(path), "there is nothing beside the root: %s", path)
+	}
+}
