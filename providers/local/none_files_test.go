@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -73,5 +74,22 @@ func TestNoneUsers(t *testing.T) {
 			_, err = newNone(t, t.TempDir()).CreateSandbox(t.Context(), &compute.CreateSandboxOptions{User: user})
 			assert.ErrorIs(t, err, want, user)
 		}
+	}
+}
+
+// TestNoneIgnoredSignals: what the program ignores, as one does that nohup has
+// started, ends commands nevertheless, and not the program.
+func TestNoneIgnoredSignals(t *testing.T) {
+	signals := []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE}
+	signal.Ignore(signals...)
+	defer signal.Reset(signals...)
+	sb := computetest.NewSandbox(t, newNone(t, t.TempDir()), nil)
+	for _, sig := range signals {
+		number := int(sig.(syscall.Signal))
+		res, err := sb.RunCommand(t.Context(), compute.Shell("kill -"+strconv.Itoa(number)+" $$; echo alive"))
+		require.NoError(t, err)
+		assert.Equal(t, 128+number, res.ExitCode, sig)
+		assert.Empty(t, res.Stdout, sig)
+		require.NoError(t, syscall.Kill(os.Getpid(), sig.(syscall.Signal)))
 	}
 }

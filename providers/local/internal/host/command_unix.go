@@ -83,6 +83,7 @@ func (m *Machine) fork(c *child, program string, argv []string, attr *os.ProcAtt
 	if m.closed {
 		return errNone
 	}
+	hearIgnored()
 	c.started = time.Now()
 	p, err := startProcess(program, argv, attr)
 	if err != nil {
