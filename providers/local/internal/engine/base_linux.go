@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -177,8 +178,26 @@ func hostTrees() []wire.Tree {
 	return trees
 }
 
-// fingerprint changes when the host's files that the base copies do.
-func fingerprint(ids idMap) string { return fingerprintOf(ids, append(etcFiles, topLevelPaths()...)) }
+// lately is the last fingerprint, for the others of many sandboxes at once.
+var lately struct {
+	sync.Mutex
+	at    time.Time
+	ids   idMap
+	print string
+}
+
+// fingerprint changes when the host's files that the base copies do, a moment
+// later at most.
+func fingerprint(ids idMap) string {
+	const moment = 100 * time.Millisecond
+	lately.Lock()
+	defer lately.Unlock()
+	if ids != lately.ids || time.Since(lately.at) >= moment {
+		lately.print = fingerprintOf(ids, append(etcFiles, topLevelPaths()...))
+		lately.ids, lately.at = ids, time.Now()
+	}
+	return lately.print
+}
 
 func fingerprintOf(ids idMap, files []string) string {
 	h := sha256.New()

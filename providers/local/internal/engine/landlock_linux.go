@@ -142,7 +142,7 @@ func (l *restricted) fork(program string, control *os.File) error {
 	}
 	defer null.Close()
 	attr := &os.ProcAttr{
-		Dir: "/", Env: []string{}, Files: []*os.File{null, null, null, control},
+		Dir: "/", Env: initEnv, Files: []*os.File{null, null, null, control},
 		Sys: &syscall.SysProcAttr{Setsid: true},
 	}
 	if l.uid != os.Geteuid() {

@@ -211,8 +211,8 @@ func (l *launcher) makeDirs() error {
 	return l.ids.mark(filepath.Join(root, "upper"))
 }
 
-// initEnv is the environment of inits. Nil would mean this program's.
-var initEnv = []string{}
+// initEnv is the environment of inits: see guest's processors.
+var initEnv = []string{"GOMAXPROCS=1"}
 
 func (l *launcher) fork(program string, control *os.File) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)

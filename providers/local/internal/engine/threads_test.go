@@ -19,8 +19,9 @@ import (
 // has started as many processes as it may, one more would be refused, and that
 // ends it. So many at once must do with those there are, on any machine.
 func TestThreadsAreReserved(t *testing.T) {
+	usual := initEnv
 	initEnv = []string{"GOMAXPROCS=64"}
-	defer func() { initEnv = []string{} }()
+	defer func() { initEnv = usual }()
 	// With as few processes, the threads are there before the first request is.
 	for name, spec := range map[string]Spec{"few": {MaxProcesses: 500}, "limited": {Limits: Limits{Processes: 2000}}} {
 		t.Run(name, func(t *testing.T) { threadsReserved(t, spec) })
@@ -53,25 +54,7 @@ func threadsReserved(t *testing.T, spec Spec) {
 		}
 		return len(tasks)
 	}
-	if err := b.WriteFile(t.Context(), "file", strings.NewReader("x"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	work := []func() error{
-		func() error { _, err := b.Exec(t.Context(), Command{Argv: []string{"true"}, Dir: "/etc"}); return err },
-		func() error {
-			f, _, err := b.OpenFile(t.Context(), "file")
-			if err == nil {
-				err = f.Close()
-			}
-			return err
-		},
-		func() error { _, err := b.Stat(t.Context(), "/etc/passwd"); return err },
-		func() error { return b.TarOut(t.Context(), "/etc", io.Discard) },
-		func() error { return b.WriteFile(t.Context(), rand.Text(), strings.NewReader("x"), 0o644) },
-	}
-	if ids, err := currentMap(); err == nil && ids.ranged() {
-		work = append(work, func() error { _, err := b.Exec(t.Context(), Command{Argv: []string{"true"}, User: "1000"}); return err })
-	}
+	work := operations(t, b)
 	before := threads()
 	var busy sync.WaitGroup
 	for _, f := range work {
@@ -87,4 +70,29 @@ func threadsReserved(t *testing.T, spec Spec) {
 	if after := threads(); after > before {
 		t.Errorf("init had %d threads and has %d", before, after)
 	}
+}
+
+// operations are some that each take init a thread or two.
+func operations(t *testing.T, b *Box) []func() error {
+	t.Helper()
+	if err := b.WriteFile(t.Context(), "file", strings.NewReader("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	all := []func() error{
+		func() error { _, err := b.Exec(t.Context(), Command{Argv: []string{"true"}, Dir: "/etc"}); return err },
+		func() error {
+			f, _, err := b.OpenFile(t.Context(), "file")
+			if err == nil {
+				err = f.Close()
+			}
+			return err
+		},
+		func() error { _, err := b.Stat(t.Context(), "/etc/passwd"); return err },
+		func() error { return b.TarOut(t.Context(), "/etc", io.Discard) },
+		func() error { return b.WriteFile(t.Context(), rand.Text(), strings.NewReader("x"), 0o644) },
+	}
+	if ids, err := currentMap(); err == nil && ids.ranged() {
+		all = append(all, func() error { _, err := b.Exec(t.Context(), Command{Argv: []string{"true"}, User: "1000"}); return err })
+	}
+	return all
 }

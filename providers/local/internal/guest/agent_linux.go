@@ -45,7 +45,6 @@ func runAgent() {
 func agentFile(name string) string { return wire.GVisorDir + "/" + name }
 
 func serveAgent() int {
-	limitProcessors()
 	s, err := prepareAgent()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "sandbox init:", err) // the keeper reads it
@@ -76,7 +75,7 @@ func prepareAgent() (*server, error) {
 		{"making the working directory", func() error { return s.root.makeWorkDir(config.Base.Dir) }},
 		{"preparing the spawner", func() (err error) { s.spawner, err = newSpawner(s.limits); return err }},
 		{"setting limits", func() error { return setLimits(config.MaxProcs) }},
-		{"installing the seccomp filter", seccomp.Install},
+		{"installing the seccomp filter", func() error { return seccomp.Install() }},
 		{"shielding init", shield},
 	}
 	for _, st := range steps {

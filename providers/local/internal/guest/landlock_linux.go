@@ -49,7 +49,6 @@ type plainJob struct {
 
 // runLandlock is the life of an init without namespaces.
 func runLandlock() int {
-	limitProcessors()
 	control, err := fileConn(ControlFd)
 	if err != nil {
 		return 2
@@ -85,7 +84,7 @@ func preparePlain(config *wire.Config, listener *os.File) (*server, error) {
 		{"setting limits", func() error { return setLimits(config.MaxProcs) }},
 		{"taking less than the host's program", beModest},
 		{"shielding init", shield},
-		{"installing the seccomp filter", seccomp.Install},
+		{"installing the seccomp filter", func() error { return seccomp.Install() }},
 		{"restricting commands", plain.restrict},
 		{"listening", func() error { return s.listen(listener) }},
 	}

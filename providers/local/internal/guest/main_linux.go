@@ -43,7 +43,6 @@ func runInit() int {
 	if os.Getpid() != 1 {
 		return 2
 	}
-	limitProcessors()
 	control, err := fileConn(ControlFd)
 	if err != nil {
 		return 2
@@ -136,7 +135,7 @@ func prepare(config *wire.Config, listener *os.File, mounts []*os.File) (*server
 		{"taking less than the host's program", beModest},
 		{"becoming a user of its own", func() error { return becomeOwnUser(config) }},
 		{"shielding init", shield},
-		{"installing the seccomp filter", seccomp.Install},
+		{"installing the seccomp filter", func() error { return s.spawner.filter() }},
 		{"listening", func() error { return s.listen(listener) }},
 		{"bounding processes", s.boundProcesses},
 	}

@@ -37,7 +37,7 @@ type server struct {
 }
 
 func newServer(config *wire.Config) *server {
-	return &server{config: config, table: newTable(), limits: newLimiter(&config.Limits)}
+	return &server{config: config, table: newTable(), limits: newLimiter(&config.Limits), processors: newProcessors()}
 }
 
 // openDevices takes hold of what later operations need, before any command
@@ -80,7 +80,7 @@ func (s *server) begin() {
 	}
 	s.begun = true
 	go s.spawner.reaper.loop()
-	s.reserve()
+	s.spawner.reserve.begin(s)
 }
 
 func (s *server) serve() {

@@ -29,9 +29,11 @@ var kept = map[uintptr]bool{
 // may leave or make one, so the namespace marks all its descendants, however
 // they detach themselves.
 type spawner struct {
-	reaper *reaper
-	limits *limiter
-	last   uintptr // the last capability there is
+	reaper  *reaper
+	limits  *limiter
+	reserve reserve
+	last    uintptr // the last capability there is
+	alike   bool    // the filter is the same for init and for commands
 
 	starting chan struct{} // holds one for each start under way
 
@@ -67,6 +69,16 @@ func lastCapability() (uintptr, error) {
 	return 0, errors.New("init has no capabilities to drop")
 }
 
+// filter installs what commands and init are refused, and what commands alone
+// are, if init sets no limits of theirs.
+func (s *spawner) filter() error {
+	if s.limits.confining != nil {
+		return seccomp.Install()
+	}
+	s.alike = true
+	return seccomp.Install(seccomp.Others()...)
+}
+
 // dropBounding makes sure that this thread's bounding set has no more than
 // what is kept, and that its filter has what is for commands alone. The last to
 // be dropped tells whether that was done before.
@@ -84,6 +96,9 @@ func (s *spawner) dropBounding() error {
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, cap, 0, 0, 0); err != nil {
 			return os.NewSyscallError("prctl(PR_CAPBSET_DROP)", err)
 		}
+	}
+	if s.alike {
+		return nil
 	}
 	return seccomp.InstallHere(seccomp.Others())
 }
@@ -128,6 +143,7 @@ func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*chi
 		defer s.limits.offer()()
 		return syscall.ForkExec(path, argv, &attr)
 	}
+	s.reserve.watch()
 	err = s.reaper.register(c, fork)
 	for wait := time.Millisecond; passes(err) && wait <= maxReapTime; wait *= 2 {
 		time.Sleep(wait)

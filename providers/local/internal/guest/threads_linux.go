@@ -5,31 +5,11 @@ import (
 	"os"
 	"runtime"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
-
-// reserveDelay leaves the processors to the first command, which often comes
-// at once. Until then no command can have come near a limit of manyProcesses.
-const (
-	reserveDelay  = 3 * time.Millisecond
-	manyProcesses = 1000
-)
-
-func (s *server) reserve() {
-	if s.config.MaxProcs < manyProcesses || s.config.Limits.Processes > 0 {
-		reserveThreads(threadReserve)
-		s.processors.save()
-		return
-	}
-	time.AfterFunc(reserveDelay, func() {
-		reserveThreads(threadReserve)
-		s.processors.save()
-	})
-}
 
 // boundProcesses has the limit of processes that was asked for be one of
 // commands: with the threads of init where these count, too. It must have them
@@ -65,34 +45,18 @@ const (
 
 var blocking = make(chan struct{}, maxBlocking)
 
-// limitProcessors has the runtime use few processors on a machine with many,
-// and not ask again how many there are.
-func limitProcessors() { runtime.GOMAXPROCS(min(maxProcessors, runtime.GOMAXPROCS(0))) }
-
-// processors are one while there is one connection after the other: with more,
-// the runtime wakes up a thread for each goroutine that can run.
+// processors is one while there is one connection after the other: with more,
+// the runtime wakes up a thread for each goroutine that can run. The host starts
+// init so.
 type processors struct {
-	mu     sync.Mutex
-	saved  int // what there were, once they are one
-	needed bool
+	most int
+	use  func() // all of them, from now on
 }
 
-func (p *processors) save() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.needed && p.saved == 0 {
-		p.saved = runtime.GOMAXPROCS(1)
-	}
-}
-
-// use has all of them used, for good.
-func (p *processors) use() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.needed && p.saved > 0 {
-		runtime.GOMAXPROCS(p.saved)
-	}
-	p.needed = true
+func newProcessors() processors {
+	p := processors{most: min(maxProcessors, max(runtime.GOMAXPROCS(1), runtime.NumCPU()))}
+	p.use = sync.OnceFunc(func() { runtime.GOMAXPROCS(p.most) })
+	return p
 }
 
 // block runs an operation that spends its time in the file system.
@@ -121,32 +85,4 @@ func (r asideReader) Read(p []byte) (int, error) {
 
 func (w asideWriter) Write(p []byte) (int, error) {
 	return aside(func() (int, error) { return w.Writer.Write(p) })
-}
-
-// reserveThreads makes the runtime create threads now. A command that forks
-// up to the limit of processes would otherwise keep the runtime from creating
-// one later, which is fatal to it. Idle threads are kept for ever. It returns
-// when they are idle: letting them go takes some more.
-func reserveThreads(n int) {
-	release := make(chan struct{})
-	var held sync.WaitGroup
-	defer held.Wait()
-	defer close(release)
-	ready := make(chan struct{}, n)
-	for range n {
-		held.Go(func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			ready <- struct{}{}
-			<-release
-		})
-	}
-	deadline := time.After(time.Second)
-	for range n {
-		select {
-		case <-ready:
-		case <-deadline:
-			return
-		}
-	}
 }

@@ -45,17 +45,18 @@ func jump(test uint16, k uint32, yes, no int) unix.SockFilter {
 // when it is installed. Each rule is a block that falls through to the next
 // with the number still loaded.
 func Assemble(rules []Rule) []unix.SockFilter {
-	prog := []unix.SockFilter{
+	p := append(make(program, 0, 1024),
 		load(archOffset),
 		jump(unix.BPF_JEQ, auditArch, 1, 0),
 		fail(unix.ENOSYS),
 		load(nrOffset),
 		jump(unix.BPF_JGE, ceiling, 0, 1),
 		fail(unix.ENOSYS),
-	}
+	)
 	rules = slices.Clone(rules)
 	slices.SortStableFunc(rules, func(a, b Rule) int { return cmp.Compare(a.Nr, b.Nr) })
-	return append(prog, search(rules)...)
+	p.search(rules)
+	return p
 }
 
 const (
@@ -63,65 +64,76 @@ const (
 	maxJump  = 255
 )
 
+// A program is what has been assembled of it.
+type program []unix.SockFilter
+
 // search assembles rules that are sorted by number.
-func search(rules []Rule) []unix.SockFilter {
+func (p *program) search(rules []Rule) {
 	mid := len(rules) / 2
 	for mid < len(rules) && mid > 0 && rules[mid].Nr == rules[mid-1].Nr {
 		mid++ // the rules of one call stay together
 	}
 	if len(rules) <= fewRules || mid == len(rules) {
-		return linear(rules)
+		p.linear(rules)
+		return
 	}
-	low, high := search(rules[:mid]), search(rules[mid:])
-	if len(low) > maxJump {
-		return linear(rules)
+	start := len(*p)
+	*p = append(*p, jump(unix.BPF_JGE, rules[mid].Nr, 0, 0))
+	p.search(rules[:mid])
+	low := len(*p) - start - 1
+	if low > maxJump {
+		*p = (*p)[:start]
+		p.linear(rules)
+		return
 	}
-	prog := append([]unix.SockFilter{jump(unix.BPF_JGE, rules[mid].Nr, len(low), 0)}, low...)
-	return append(prog, high...)
+	(*p)[start].Jt = uint8(low)
+	p.search(rules[mid:])
 }
 
-func linear(rules []Rule) []unix.SockFilter {
-	var prog []unix.SockFilter
+func (p *program) linear(rules []Rule) {
 	for _, r := range rules {
-		prog = append(prog, r.assemble()...)
+		p.rule(r)
 	}
-	return append(prog, ret(retAllow))
+	*p = append(*p, ret(retAllow))
 }
 
-func (r Rule) assemble() []unix.SockFilter {
+func (p *program) rule(r Rule) {
 	verdict := fail(r.Errno)
 	if len(r.When) == 0 {
-		return []unix.SockFilter{jump(unix.BPF_JEQ, r.Nr, 0, 1), verdict}
+		*p = append(*p, jump(unix.BPF_JEQ, r.Nr, 0, 1), verdict)
+		return
 	}
-	var body []unix.SockFilter
+	const last = 2 // the verdict, and the number loaded again
+	end := last - 1
 	for _, c := range r.When {
-		body = append(body, c.load()...)
-		body = append(body, c.jump(r.skip(len(body))))
+		end += c.size()
 	}
-	body = append(body, verdict, load(nrOffset))
-	return append([]unix.SockFilter{jump(unix.BPF_JEQ, r.Nr, 0, len(body))}, body...)
+	*p = append(*p, jump(unix.BPF_JEQ, r.Nr, 0, end+1))
+	for _, c := range r.When {
+		*p = append(*p, load(c.offset()))
+		if c.Mask != 0 {
+			*p = append(*p, stmt(unix.BPF_ALU|unix.BPF_AND|unix.BPF_K, c.Mask))
+		}
+		end -= c.size()
+		*p = append(*p, c.jump(end))
+	}
+	*p = append(*p, verdict, load(nrOffset))
 }
 
-// skip counts the instructions between the condition at index done and the
-// block's end, where the number is loaded again.
-func (r Rule) skip(done int) int {
-	all := len(r.When)
-	for _, c := range r.When {
-		all += len(c.load())
-	}
-	return all - done
-}
-
-// load fetches what the condition compares.
-func (c Cond) load() []unix.SockFilter {
-	offset := argOffset + 8*c.Arg
-	if c.High {
-		offset += 4
-	}
+// size is how many instructions the condition takes.
+func (c Cond) size() int {
 	if c.Mask == 0 {
-		return []unix.SockFilter{load(offset)}
+		return 2
 	}
-	return []unix.SockFilter{load(offset), stmt(unix.BPF_ALU|unix.BPF_AND|unix.BPF_K, c.Mask)}
+	return 3
+}
+
+// offset is where the condition finds what it compares.
+func (c Cond) offset() uint32 {
+	if c.High {
+		return argOffset + 8*c.Arg + 4
+	}
+	return argOffset + 8*c.Arg
 }
 
 // jump goes on when the condition holds and to the block's end when not.
@@ -139,8 +151,9 @@ func (c Cond) jump(end int) unix.SockFilter {
 }
 
 // Install puts the filter on all threads of this process, for ever, and on
-// everything it will start. It also gives up gaining privileges by exec.
-func Install() error { return installEverywhere(Table()) }
+// everything it will start, with more rules than those of Table if there are to
+// be. It also gives up gaining privileges by exec.
+func Install(more ...Rule) error { return installEverywhere(append(Table(), more...)) }
 
 // InstallAlone is Install for a process that is to start and touch no other.
 func InstallAlone() error { return installEverywhere(append(Table(), alone()...)) }

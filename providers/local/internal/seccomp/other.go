@@ -9,7 +9,7 @@ import (
 )
 
 // Install reports that there is no filter for this architecture.
-func Install() error {
+func Install(...Rule) error {
 	return errors.New("there is no system call table for " + runtime.GOARCH)
 }
 
