@@ -6,6 +6,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -70,5 +75,44 @@ func testWorkingDirectoryOfUsers(t *testing.T, b execer) {
 	// What init did for those users took nothing from it.
 	if out, err := exec(Command{Argv: []string{"id", "-u"}, Dir: "closed"}); err != nil || out != "0\n" {
 		t.Errorf("%v: %q", err, out)
+	}
+}
+
+// Threads of init enter the directories of commands. Commands that start at the
+// same time do not get each other's, and init keeps none in use.
+func TestWorkingDirectoriesAtOnce(t *testing.T) {
+	b := newBox(t)
+	const dirs = 16
+	for i := range dirs {
+		if err := b.MkdirAll(t.Context(), "/tmp/at-once/"+itoa(i), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all sync.WaitGroup
+	for i := range dirs {
+		all.Go(func() {
+			want := "/tmp/at-once/" + itoa(i)
+			for range 20 {
+				var out bytes.Buffer
+				_, err := b.Exec(t.Context(), Command{Argv: []string{"readlink", "/proc/self/cwd"}, Dir: want, Stdout: &out, Captured: true})
+				if got := strings.TrimSpace(out.String()); err != nil || got != want {
+					t.Errorf("a command in %s was in %q: %v", want, got, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	r, err := readRecord(b.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/cwd", r.PID))
+	if err != nil || len(threads) == 0 {
+		t.Fatal("init has no threads: ", err)
+	}
+	for _, name := range threads {
+		if dir, err := os.Readlink(name); err == nil && dir != "/" {
+			t.Errorf("a thread of init is in %s", dir)
+		}
 	}
 }

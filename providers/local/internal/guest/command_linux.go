@@ -34,10 +34,13 @@ func (s *server) launch(r *wire.Request, stdio [3]uintptr) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	attr := syscall.ProcAttr{Dir: procFd(dir.fd), Env: env, Files: stdio[:], Sys: s.attributes(r, who)}
+	attr := syscall.ProcAttr{Env: env, Files: stdio[:], Sys: s.attributes(r, who)}
+	if plain != nil || who.uid != 0 { // who may have no right to it
+		attr.Dir = procFd(dir.fd)
+	}
 	s.gate.enter()
 	defer s.gate.leave()
-	c, err := s.spawner.start(program, r.Argv, attr)
+	c, err := s.spawner.start(program, r.Argv, attr, dir.fd)
 	return c, explainExec(err, program, dir, who)
 }
 

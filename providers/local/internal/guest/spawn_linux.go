@@ -120,8 +120,9 @@ func dropInherited() error {
 
 const maxReapTime = 32 * time.Millisecond
 
-// start starts a program and returns when it is executing.
-func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*child, error) {
+// start starts a program and returns when it is executing. Its directory is
+// that of attr, or if that has none the one that is open as dir.
+func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr, dir int) (*child, error) {
 	if plain != nil {
 		return plain.start(s.reaper, path, argv, attr)
 	}
@@ -137,6 +138,13 @@ func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*chi
 	m, err := s.takeNamespace()
 	if err != nil {
 		return nil, fmt.Errorf("marking the command: %w", err)
+	}
+	if attr.Dir == "" {
+		if err := enterDir(dir); err != nil {
+			m.close()
+			return nil, err
+		}
+		defer leaveDir()
 	}
 	c := &child{mark: m, started: time.Now(), exited: make(chan struct{}), bounds: s.limits.bind()}
 	fork := func() (int, error) {
@@ -156,6 +164,18 @@ func (s *spawner) start(path string, argv []string, attr syscall.ProcAttr) (*chi
 	s.limits.follow(c)
 	return c, nil
 }
+
+// enterDir moves this thread alone to a directory. The runtime makes no threads
+// from one that is locked, so that none shares it until leaveDir.
+func enterDir(fd int) error {
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return os.NewSyscallError("unshare", err)
+	}
+	return os.NewSyscallError("fchdir", unix.Fchdir(fd))
+}
+
+// leaveDir lets go of it: nobody else is to find it in use.
+func leaveDir() { _ = unix.Chdir("/") }
 
 // takeNamespace moves this thread to a namespace for the next command alone,
 // unless it is in one that was prepared.

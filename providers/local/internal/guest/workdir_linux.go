@@ -11,10 +11,12 @@ import (
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
-// A workingDir is the directory that a command is to run in. The command
-// enters what was opened and not the name: until it executes its own program it
-// is init to the kernel, and a link of /proc that was put in the place of the
-// name meanwhile would lead it to init's directories.
+// A workingDir is the directory that a command is to run in. Root's commands
+// start in it, because the thread that starts them is there; others enter it
+// through /proc, with what rights they have, which takes longer. Either is what
+// was opened and not the name: until it executes its own program the command is
+// init to the kernel, and a link of /proc that was put in the place of the name
+// meanwhile would lead it to init's directories.
 type workingDir struct {
 	name string
 	fd   int
