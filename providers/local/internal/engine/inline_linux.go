@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -14,13 +15,16 @@ import (
 
 // Exec is as that of a Box.
 func (b GVisorBox) Exec(ctx context.Context, cmd Command) (Exit, error) {
-	x, err := b.begin(ctx, cmd)
+	x, err := b.request(ctx, cmd)
 	if err != nil {
 		return Exit{}, err
 	}
 	defer x.call.close()
+	if !x.call.stop() { // from now on the end of ctx means to kill, not to hang up
+		return Exit{}, context.Cause(ctx)
+	}
 	if cmd.Stdin != nil {
-		go x.feed(cmd.Stdin)
+		x.started = func() { go x.feed(cmd.Stdin) }
 	}
 	stdout, stderr := outputs(cmd)
 	x.deliver(0, stdout)
@@ -33,6 +37,7 @@ func (b GVisorBox) Exec(ctx context.Context, cmd Command) (Exit, error) {
 // inlineRun is a command under way, whose streams come in frames.
 type inlineRun struct {
 	run     // for its writer's errors
+	running atomic.Bool
 	sending sync.Mutex
 	window  chan struct{} // a place for each frame of input that may be under way
 	full    chan struct{} // closed when the command takes no more input
@@ -44,20 +49,29 @@ type inlineRun struct {
 // the other stream goes on.
 const queueSize = 8
 
-// begin has the command started.
-func (b GVisorBox) begin(ctx context.Context, cmd Command) (*inlineRun, error) {
+// request asks for the command.
+func (b GVisorBox) request(ctx context.Context, cmd Command) (*inlineRun, error) {
 	req := request(wire.OpExec, cmd)
 	req.Stdin = cmd.Stdin != nil
 	c, err := b.call(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.reply(); err != nil {
-		c.close()
+	return &inlineRun{run: run{call: c}, window: make(chan struct{}, wire.StdinWindow), full: make(chan struct{}), ended: make(chan struct{})}, nil
+}
+
+// begin has the command started.
+func (b GVisorBox) begin(ctx context.Context, cmd Command) (*inlineRun, error) {
+	x, err := b.request(ctx, cmd)
+	if err != nil {
 		return nil, err
 	}
-	c.release() // from now on the end of ctx means to kill, not to hang up
-	x := &inlineRun{run: run{call: c}, window: make(chan struct{}, wire.StdinWindow), full: make(chan struct{}), ended: make(chan struct{})}
+	if _, err := x.call.reply(); err != nil {
+		x.call.close()
+		return nil, err
+	}
+	x.call.release() // from now on the end of ctx means to kill, not to hang up
+	x.running.Store(true)
 	return x, nil
 }
 
@@ -141,9 +155,35 @@ func (x *inlineRun) wait(ctx context.Context) (Exit, error) {
 	return exit, err
 }
 
+// kill has init kill the command, now or as soon as it runs. That is not waited
+// for long: init kills a command whose connection has ended.
 func (x *inlineRun) kill() {
-	_ = x.call.SetDeadline(time.Now().Add(grace))
+	x.killed.Store(true)
+	x.hurry()
 	_ = x.send(&wire.Request{Op: wire.OpKill})
+}
+
+// hurry bounds how long init may take, once the command is to be killed.
+func (x *inlineRun) hurry() {
+	if x.running.Load() {
+		_ = x.call.SetDeadline(time.Now().Add(grace))
+	} else {
+		_ = x.call.SetDeadline(time.Now().Add(startGrace))
+	}
+}
+
+// runs notes that the command has been started.
+func (x *inlineRun) runs() error {
+	if x.running.Swap(true) {
+		return wire.ErrMalformed // init is not trusted to stop
+	}
+	if x.started != nil {
+		x.started()
+	}
+	if x.killed.Load() {
+		x.hurry()
+	}
+	return nil
 }
 
 func (x *inlineRun) receive() (Exit, error) {
@@ -166,10 +206,14 @@ func (x *inlineRun) receive() (Exit, error) {
 		switch {
 		case r.Fault.Code != "":
 			return Exit{}, typedError(r.Fault)
-		case r.ID == "":
+		case r.ID != "":
+			err = x.acknowledged(r.Done)
+		case r.Done:
 			return exitOf(r.Exit), nil
+		default:
+			err = x.runs()
 		}
-		if err := x.acknowledged(r.Done); err != nil {
+		if err != nil {
 			return Exit{}, err
 		}
 	}

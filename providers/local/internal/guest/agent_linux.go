@@ -67,6 +67,7 @@ func prepareAgent() (*server, error) {
 		return nil, err
 	}
 	s := newServer(config)
+	s.processors.use() // gVisor takes its time to give one to another thread
 	s.agent = newAgent()
 	unix.Umask(0o022)
 	steps := []step{
