@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/internal/duplex"
 	"github.com/computekit/compute/computetest"
 	"github.com/computekit/compute/providers/remote"
 	"github.com/computekit/compute/providers/stub"
@@ -70,7 +71,7 @@ func behindProxy(t *testing.T, c compute.Compute) (compute.Compute, *proxy) {
 	require.NoError(t, err)
 	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, FlushInterval: -1,
 		Transport: client.Transport, ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }}
-	p := &proxy{next: forward}
+	p := &proxy{next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { duplex.Serve(forward, w, r) })}
 	s := httptest.NewServer(p)
 	t.Cleanup(func() { s.Client().CloseIdleConnections(); s.Close() })
 	r, err := remote.New(t.Context(), remote.Config{URL: s.URL, Client: s.Client()})
