@@ -21,8 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/computekit/compute"
-	"github.com/computekit/compute/internal/duplex"
 	"github.com/computekit/compute/computetest"
+	"github.com/computekit/compute/internal/duplex"
 	"github.com/computekit/compute/providers/remote"
 	"github.com/computekit/compute/providers/stub"
 )
