@@ -61,9 +61,7 @@ func Uptime() time.Duration {
 }
 
 // BootID tells one start of this machine from the next.
-func BootID() string { return bootID() }
-
-var bootID = sync.OnceValue(func() string { return sysctl("kernel/random/boot_id") })
+func BootID() string { return sysctl("kernel/random/boot_id") }
 
 // CheckLimits reports what of the limits this system cannot hold, by an error
 // that matches errors.ErrUnsupported.

@@ -35,7 +35,7 @@ func writeRecord(dir string, pid int, more record) error {
 	if err != nil {
 		return err
 	}
-	more.PID, more.Start, more.Boot = pid, start, bootID()
+	more.PID, more.Start, more.Boot = pid, start, BootID()
 	data, err := json.Marshal(more)
 	if err != nil {
 		return err
@@ -71,7 +71,7 @@ func startTime(pid int) (string, error) {
 
 // pidfd returns a descriptor of the recorded process, or ErrGone.
 func (r record) pidfd() (int, error) {
-	if r.PID <= 1 || r.Boot != bootID() {
+	if r.PID <= 1 || r.Boot != BootID() {
 		return -1, ErrGone
 	}
 	fd, err := unix.PidfdOpen(r.PID, 0)
