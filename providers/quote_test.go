@@ -16,19 +16,21 @@ import (
 	"github.com/computekit/compute/providers"
 )
 
-// shells returns the shells of this machine that a line must mean the same to.
-func shells(tb testing.TB) map[string][]string {
+// shells returns the shells of this machine that a line must mean the same to:
+// with the programs of this machine, and with those of BusyBox and Toybox.
+func shells(tb testing.TB) map[string]lineRunner {
 	tb.Helper()
-	have := map[string][]string{}
-	for _, name := range []string{"dash", "bash", "busybox", "mksh", "yash"} {
-		file, err := exec.LookPath(name)
-		switch {
-		case err != nil:
-		case name == "busybox":
-			have[name] = []string{file, "sh"}
-		default:
-			have[name] = []string{file}
+	have := map[string]lineRunner{}
+	for _, name := range []string{"dash", "bash", "mksh"} {
+		if file, err := exec.LookPath(name); err == nil {
+			have[name] = lineRunner{shell: []string{file}}
 		}
+	}
+	if file, err := exec.LookPath("busybox"); err == nil {
+		have["busybox"] = lineRunner{shell: []string{file, "sh"}, path: applets(tb, file, "--list")}
+	}
+	if file, err := exec.LookPath("toybox"); err == nil {
+		have["toybox"] = lineRunner{shell: []string{"/bin/sh"}, path: applets(tb, file)} // whose own shell is unfinished
 	}
 	if len(have) == 0 {
 		tb.Skip("no POSIX shell here")
@@ -36,9 +38,22 @@ func shells(tb testing.TB) map[string][]string {
 	return have
 }
 
+// applets returns a PATH on which the programs that are all in one file come first.
+func applets(tb testing.TB, file string, list ...string) string {
+	tb.Helper()
+	out, err := exec.Command(file, list...).Output()
+	require.NoError(tb, err)
+	dir := tb.TempDir()
+	for _, name := range strings.Fields(string(out)) {
+		require.NoError(tb, os.Symlink(file, filepath.Join(dir, name)))
+	}
+	return dir + ":/usr/bin:/bin"
+}
+
 // lineRunner runs commands as a provider does that accepts only text.
 type lineRunner struct {
 	shell   []string
+	path    string // if not that of the test
 	dir     string
 	noStdin bool
 }
@@ -55,6 +70,9 @@ func (r lineRunner) RunCommand(ctx context.Context, cmd *compute.Command) (*comp
 	c := exec.CommandContext(ctx, r.shell[0], args...)
 	streams := providers.NewStreams(cmd)
 	c.Dir, c.Stdin, c.Stdout, c.Stderr = r.dir, cmd.Stdin, streams.Stdout, streams.Stderr
+	if r.path != "" {
+		c.Env = append(os.Environ(), "PATH="+r.path)
+	}
 	err = c.Run()
 	res := &compute.Result{ExitCode: c.ProcessState.ExitCode()}
 	streams.Close(res)
@@ -69,8 +87,11 @@ func (r lineRunner) RunCommand(ctx context.Context, cmd *compute.Command) (*comp
 
 func eachShell(t *testing.T, f func(t *testing.T, r lineRunner)) {
 	t.Helper()
-	for name, argv := range shells(t) {
-		t.Run(name, func(t *testing.T) { f(t, lineRunner{shell: argv, dir: t.TempDir()}) })
+	for name, r := range shells(t) {
+		t.Run(name, func(t *testing.T) {
+			r.dir = t.TempDir()
+			f(t, r)
+		})
 	}
 }
 
@@ -185,8 +206,9 @@ func FuzzShellLine(f *testing.F) {
 		}
 		cmd := compute.Exec("/bin/sh", "-c", `printf '%s|%s' "$1" "$V"`, "sh", arg)
 		cmd.Env, cmd.Dir = map[string]string{"V": env}, "/"
-		for name, argv := range have {
-			res, err := lineRunner{shell: argv, dir: "/"}.RunCommand(t.Context(), cmd)
+		for name, r := range have {
+			r.dir = "/"
+			res, err := r.RunCommand(t.Context(), cmd)
 			if err != nil || res.Stdout != arg+"|"+env {
 				t.Errorf("%s: got %+v, %v; want %q", name, res, err, arg+"|"+env)
 			}
@@ -208,8 +230,8 @@ func FuzzShellLineScript(f *testing.F) {
 		}
 		line, err := providers.ShellLine(cmd)
 		require.NoError(t, err)
-		for name, argv := range have {
-			c := exec.Command(argv[0], append(argv[1:], "-c", "( "+line+" ) 2>/dev/null\necho after")...)
+		for name, r := range have {
+			c := exec.Command(r.shell[0], append(r.shell[1:], "-c", "( "+line+" ) 2>/dev/null\necho after")...)
 			if out, err := c.Output(); err != nil || string(out) != "after\n" {
 				t.Errorf("%s: got %q, %v", name, out, err)
 			}

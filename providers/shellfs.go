@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/internal/script"
 )
 
 // ShellFilesystem returns a [compute.Filesystem] that does everything by
@@ -32,20 +33,14 @@ var _ interface {
 	compute.Renamer
 } = (*shellFS)(nil)
 
-// prelude is in front of every script. Messages must be in English, since they
-// are looked at; see reasons.
-const prelude = `LC_ALL=C; export LC_ALL
-no() { echo "$1" >&2; exit 1; }
-`
-
 // call runs a script with name as its $1 and more arguments from $2 on.
-func (s *shellFS) call(ctx context.Context, op, name, script string, args ...string) (string, error) {
+func (s *shellFS) call(ctx context.Context, op, name, text string, args ...string) (string, error) {
 	shown := name
 	name, err := shellName(op, name)
 	if err != nil {
 		return "", err
 	}
-	res, err := s.r.RunCommand(ctx, command(script, name, args...))
+	res, err := s.r.RunCommand(ctx, command(text, name, args...))
 	if err != nil {
 		return "", err
 	}
@@ -55,8 +50,8 @@ func (s *shellFS) call(ctx context.Context, op, name, script string, args ...str
 	return res.Stdout, failure(op, shown, res)
 }
 
-func command(script, name string, args ...string) *compute.Command {
-	return compute.Exec("sh", append([]string{"-c", prelude + script, "sh", name}, args...)...)
+func command(text, name string, args ...string) *compute.Command {
+	return compute.Exec("sh", append([]string{"-c", script.Begin + text, "sh", name}, args...)...)
 }
 
 func shellName(op, name string) (string, error) {
@@ -141,8 +136,15 @@ func (s *shellFS) RemoveAll(ctx context.Context, name string) error {
 	return err
 }
 
-// renameScript keeps mv from moving into a directory of the new name.
-const renameScript = `if [ -L "$2" ]; then mv -f -T -- "$1" "$2"
+// renameScript keeps mv from moving into a directory of the new name. GNU's mv -T
+// replaces a link to one; others refuse, so that the link has to go first, and
+// comes back when its place is not taken.
+const renameScript = `if [ -L "$2" ]; then
+mv -f -T -- "$1" "$2" 2>/dev/null && exit
+if ! [ -e "$1" ] && ! [ -L "$1" ]; then no "No such file or directory"; fi
+if [ -d "$1" ] && ! [ -L "$1" ]; then no "Not a directory"; fi
+l=$(readlink -- "$2" && echo x) && rm -f -- "$2" || exit 1
+mv -f -- "$1" "$2" || { ln -s -- "${l%?x}" "$2"; exit 1; }
 elif [ -d "$2" ]; then no "File exists"
 else mv -f -- "$1" "$2"; fi`
 

@@ -12,24 +12,15 @@ import (
 	"sync"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/internal/script"
 )
 
 // A file is written beside its place and then moved there. The scripts have the
-// file's name as $1 and something random as $2.
+// file's name as $1 and something random as $2; tmp is the file beside it.
 const (
-	// placeScript follows a link, since the file it leads to is meant, and sets
-	// t to the place and tmp to the file beside it.
-	placeScript = `nl='
-'
-t=$1
-if [ -L "$t" ]; then t=$(readlink -f -- "$t" && echo x) || no "No such file or directory"; t=${t%"$nl"x}; fi
-d=${t%/*}/
-tmp=$d.compute-$2
+	placeScript = script.Place + `tmp=$d.compute-$2
 `
-	beginScript = placeScript + `if [ -d "$t" ]; then no "Is a directory"; fi
-if [ -e "$t" ] && ! [ -f "$t" ]; then no "Not a regular file"; fi
-[ -d "$d" ] || mkdir -p -- "$d" || [ -d "$d" ] || exit 1
-umask 077
+	beginScript = placeScript + script.Vacant + `umask 077
 `
 	streamScript = beginScript + `base64 -d > "$tmp" || exit 1
 `

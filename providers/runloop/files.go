@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"github.com/computekit/compute"
+	"github.com/computekit/compute/internal/script"
 	"github.com/computekit/compute/providers"
 	"github.com/computekit/compute/providers/runloop/runloopapi"
 )
@@ -119,9 +120,7 @@ func (f *files) OpenFile(ctx context.Context, name string) (io.ReadCloser, error
 }
 
 // whyScript fails like reading the file would.
-const whyScript = `LC_ALL=C; export LC_ALL
-no() { echo "$1" >&2; exit 1; }
-stat -L -- "$1" >/dev/null || exit 1
+const whyScript = script.Begin + `stat -L -- "$1" >/dev/null || exit 1
 [ -d "$1" ] && no "Is a directory"
 [ -f "$1" ] || no "Not a regular file"
 exec <"$1"`
@@ -165,24 +164,12 @@ func (d *download) Read(p []byte) (int, error) {
 func (d *download) Close() error { return d.body.Close() }
 
 // The scripts that write a file have its name as $1, its permissions as $2 and
-// its size as $3. The file is written beside its place and then moved there.
+// its size as $3. The file is written to tmp, beside its place, and then moved there.
 const (
-	// placeScript follows a link, since the file it leads to is meant, and sets
-	// t to the place and tmp to the file beside it.
-	placeScript = `LC_ALL=C; export LC_ALL
-no() { echo "$1" >&2; exit 1; }
-nl='
-'
-t=$1
-if [ -L "$t" ]; then t=$(readlink -f -- "$t" && echo x) || no "No such file or directory"; t=${t%"$nl"x}; fi
-d=${t%/*}/
-tmp=$d.compute-$4
+	placeScript = script.Begin + script.Place + `tmp=$d.compute-$4
 `
-	checkScript = placeScript + `if [ -d "$t" ]; then no "Is a directory"; fi
-if [ -e "$t" ] && ! [ -f "$t" ]; then no "Not a regular file"; fi
-[ -d "$d" ] || mkdir -p -- "$d" || [ -d "$d" ] || exit 1
-`
-	moveScript = `[ "$(wc -c <"$tmp")" -eq "$3" ] || no "the content was cut short"
+	checkScript = placeScript + script.Vacant
+	moveScript  = `[ "$(wc -c <"$tmp")" -eq "$3" ] || no "the content was cut short"
 chmod -- "$2" "$tmp" && mv -f -- "$tmp" "$t" || exit 1
 trap - EXIT`
 
