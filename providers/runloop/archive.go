@@ -16,11 +16,13 @@ import (
 	"github.com/computekit/compute/providers/runloop/runloopapi"
 )
 
-// packScript makes an archive of a directory, $1, in the file $2.
+// packScript makes an archive of a directory, $1, in the file $2. BusyBox's tar
+// has one format only.
 const packScript = `LC_ALL=C; export LC_ALL
 cd -P -- "$1" 2>/dev/null || { if [ -e "$1" ] && ! [ -d "$1" ]; then echo "Not a directory" >&2; else ls -d -- "$1/." >/dev/null; fi; exit 1; }
 umask 077
-tar -cf "$2" --format=pax -- .`
+case $(tar --help 2>&1) in *--format*) f=--format=pax;; *) f=;; esac
+tar -cf "$2" $f .`
 
 // ReadArchive implements [compute.Archiver]: one command packs, into a file in
 // /tmp, which is downloaded and removed.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io/fs"
 	"iter"
 	"path"
@@ -21,7 +22,7 @@ import (
 // name, each with a NUL byte behind.
 const watchScript = `LC_ALL=C; export LC_ALL
 cd -P -- "$1" 2>/dev/null || { if [ -e "$1" ] && ! [ -d "$1" ]; then echo "Not a directory" >&2; else ls -d -- "$1/." >/dev/null; fi; exit 1; }
-find . -maxdepth 0 -printf '' || exit 1
+find . -maxdepth 0 -printf '' 2>/dev/null || exit 99
 p=$(pwd -P)
 old=
 while :; do
@@ -33,7 +34,8 @@ done`
 
 // WatchFiles implements [compute.FileWatcher]. One command in the devbox looks
 // five times a second, and sends the state of the tree when that has changed:
-// what came and went between two looks is not seen. It takes the find of GNU.
+// what came and went between two looks is not seen. It takes the find of GNU and
+// is [errors.ErrUnsupported] without that.
 func (f *files) WatchFiles(ctx context.Context, dir string) (iter.Seq2[compute.FileEvent, error], error) {
 	full, err := explicit("watch", dir)
 	if err != nil {
@@ -48,7 +50,9 @@ func (f *files) WatchFiles(ctx context.Context, dir string) (iter.Seq2[compute.F
 		defer cancel()
 		defer context.AfterFunc(closed, cancel)()
 		res, err := f.s.RunCommand(running, cmd)
-		if err == nil {
+		if err == nil && res.ExitCode == 99 {
+			err = fail("watch files", f.s.id, errors.ErrUnsupported, errors.New("the sandbox lacks GNU find"))
+		} else if err == nil {
 			err = cmp.Or(providers.FileError("watch", dir, res), error(&fs.PathError{Op: "watch", Path: dir, Err: errors.New("the watch has ended")}))
 		}
 		if ctx.Err() != nil {
@@ -78,10 +82,16 @@ type watcher struct {
 	err    error // once it has ended
 }
 
+// maxTree bounds the state of a tree, as it comes.
+const maxTree = 64 << 20
+
 func (w *watcher) Write(p []byte) (int, error) {
 	n := len(p)
 	for {
 		i := bytes.IndexByte(p, '\n')
+		if w.line.Len()+len(p) > maxTree {
+			return 0, fmt.Errorf("%w: the watched tree is too large", compute.ErrTruncated)
+		}
 		if i < 0 {
 			w.line.Write(p)
 			return n, nil
