@@ -45,10 +45,7 @@ func (c *client) cancellable(ctx context.Context, do call) (own context.Context,
 // cancelThere has the far end cancel the request with the key, and waits for its
 // answer, of which own tells the end.
 func (c *client) cancelThere(own context.Context, key string) {
-	ask, done := context.WithTimeout(own, cancelTime)
-	defer done()
-	_, err := c.do(ask, call{op: "cancel", req: &compute.Request{Action: "compute.cancel", CancelKey: key}})
-	if err != nil {
+	if c.endThere(own, key) != nil {
 		return // to go away is to cancel, too
 	}
 	rest := time.NewTimer(restTime)
@@ -57,4 +54,21 @@ func (c *client) cancelThere(own context.Context, key string) {
 	case <-own.Done():
 	case <-rest.C:
 	}
+}
+
+// endThere has the far end end the request with the key, and returns when that
+// has been done there.
+func (c *client) endThere(ctx context.Context, key string) error {
+	ctx, done := context.WithTimeout(ctx, cancelTime)
+	defer done()
+	_, err := c.do(ctx, call{op: "cancel", req: &compute.Request{Action: "compute.cancel", CancelKey: key}})
+	return err
+}
+
+// givenUp waits for the far end to have ended a request that was broken off, and
+// whose context may have ended: what it made so far is gone then.
+func (c *client) givenUp(ctx context.Context, key string) {
+	ctx, cancel := c.background(ctx)
+	defer cancel()
+	_ = c.endThere(ctx, key) // if it knows it no more, or cannot be reached, there is nothing to wait for
 }

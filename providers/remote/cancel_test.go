@@ -3,8 +3,10 @@ package remote_test
 import (
 	"context"
 	"io"
+	"io/fs"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,4 +77,74 @@ func TestCutCommands(t *testing.T) {
 			assert.Less(t, time.Since(begun), 2*time.Second)
 		})
 	}
+}
+
+// lateFiles takes its time to remove what was given up.
+type lateFiles struct {
+	compute.Compute
+	begun   chan struct{}
+	removed *atomic.Bool
+}
+
+func (c lateFiles) Unwrap() compute.Compute { return c.Compute }
+
+func (c lateFiles) GetSandbox(ctx context.Context, id string) (compute.Sandbox, error) {
+	sb, err := c.Compute.GetSandbox(ctx, id)
+	return lateFilesSandbox{sb, c}, err
+}
+
+type lateFilesSandbox struct {
+	compute.Sandbox
+	files lateFiles
+}
+
+func (s lateFilesSandbox) Filesystem() compute.Filesystem {
+	return lateFilesystem{s.Sandbox.Filesystem(), s.files}
+}
+
+type lateFilesystem struct {
+	compute.Filesystem
+	files lateFiles
+}
+
+func (f lateFilesystem) CreateFile(ctx context.Context, name string, perm fs.FileMode) (io.WriteCloser, error) {
+	w, err := compute.CreateFile(ctx, f.Filesystem, name, perm)
+	return lateWriter{w, f.files}, err
+}
+
+type lateWriter struct {
+	io.WriteCloser
+	files lateFiles
+}
+
+func (w lateWriter) Write(p []byte) (int, error) {
+	n, err := w.WriteCloser.Write(p)
+	if n > 0 {
+		close(w.files.begun)
+	}
+	return n, err
+}
+
+func (w lateWriter) Close() error {
+	time.Sleep(100 * time.Millisecond)
+	defer w.files.removed.Store(true)
+	return w.WriteCloser.Close()
+}
+
+// When Close has returned, what was given up is gone at the far end, too.
+func TestUploadsGivenUp(t *testing.T) {
+	far := lateFiles{newStub(t), make(chan struct{}), new(atomic.Bool)}
+	c, _ := behindProxy(t, far)
+	sb, err := c.CreateSandbox(t.Context(), nil)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w, err := compute.CreateFile(ctx, sb.Filesystem(), "f", 0o600)
+	require.NoError(t, err)
+	_, err = io.WriteString(w, "half")
+	require.NoError(t, err)
+	<-far.begun
+	cancel()
+	require.ErrorIs(t, w.Close(), context.Canceled)
+	require.True(t, far.removed.Load(), "Close has waited")
 }

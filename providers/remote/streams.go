@@ -3,6 +3,7 @@ package remote
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"io/fs"
@@ -20,7 +21,7 @@ import (
 func (c *client) raw(ctx context.Context, do call, method string, body io.Reader) (*http.Request, error) {
 	u := *c.url
 	q := u.Query()
-	for name, value := range map[string]string{"action": do.req.Action, "sandboxId": do.req.SandboxID, "path": do.req.Path, "address": do.req.Address} {
+	for name, value := range map[string]string{"action": do.req.Action, "sandboxId": do.req.SandboxID, "path": do.req.Path, "address": do.req.Address, "cancelKey": do.req.CancelKey} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -131,6 +132,7 @@ func (f *filesystem) put(ctx context.Context, do call, r io.Reader) error {
 	if do.path == "" {
 		return invalidName(do)
 	}
+	do.req.CancelKey = rand.Text()
 	in := &source{Reader: r}
 	var stream io.Reader = in
 	if known, ok := r.(*bytes.Reader); ok { // its size becomes known
@@ -147,9 +149,13 @@ func (f *filesystem) put(ctx context.Context, do call, r io.Reader) error {
 		if err == nil {
 			_ = answer.Body.Close()
 		}
+		f.s.givenUp(ctx, do.req.CancelKey)
 		return failed
 	}
 	if err != nil {
+		if ctx.Err() != nil {
+			f.s.givenUp(ctx, do.req.CancelKey)
+		}
 		return err
 	}
 	defer drain(answer.Body)
