@@ -88,6 +88,7 @@ func (x *execution) run(ctx context.Context, m machine, c engine.Command) (engin
 	if x.cmd.Stdin != nil {
 		c.Stdin = x.in
 	}
+	c.Captured = x.cmd.Stdout == nil && x.cmd.Stderr == nil
 	return m.Exec(ctx, c)
 }
 
