@@ -39,6 +39,7 @@ type inlineRun struct {
 	run     // for its writer's errors
 	running atomic.Bool
 	sending sync.Mutex
+	hurries sync.Mutex
 	window  chan struct{} // a place for each frame of input that may be under way
 	full    chan struct{} // closed when the command takes no more input
 	ended   chan struct{} // closed when there is nothing more to come
@@ -165,6 +166,8 @@ func (x *inlineRun) kill() {
 
 // hurry bounds how long init may take, once the command is to be killed.
 func (x *inlineRun) hurry() {
+	x.hurries.Lock()
+	defer x.hurries.Unlock()
 	if x.running.Load() {
 		_ = x.call.SetDeadline(time.Now().Add(grace))
 	} else {
