@@ -18,7 +18,9 @@
 // to waiting. A connection that is lost is an error matching
 // [compute.ErrUnavailable]. Operations that are idempotent are tried up to three
 // times; others only if it is certain that nothing was done. When a context
-// ends, so does the request, and the far end ends the work.
+// ends, so does the request, and the far end ends the work. Commands and uploads
+// wait for that, up to four seconds: for the last of the output, and so that no
+// half of a file is left.
 //
 // Output and files pass as streams. The output of background processes is
 // resumed where it was when a connection is lost.
