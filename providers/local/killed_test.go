@@ -152,19 +152,25 @@ func ioctl(fd int, request uintptr, p unsafe.Pointer) error {
 	return nil
 }
 
-// acts takes a sandbox through all that leaves traces, once. It tells what it
-// begins, and what is acknowledged.
+// acts takes a sandbox through all that leaves traces, once.
 func acts(ctx context.Context, c compute.Compute) error {
 	var sb compute.Sandbox
 	var snap *compute.Snapshot
-	for _, act := range []struct {
-		name string
-		do   func() error
-	}{
-		{"create", func() (err error) { sb, err = c.CreateSandbox(ctx, nil); return err }},
+	return inTurn([]act{
+		{"create", func() (err error) {
+			if sb, err = c.CreateSandbox(ctx, nil); err == nil {
+				fmt.Println("id sandbox", sb.ID())
+			}
+			return err
+		}},
 		{"write", func() error { return sb.Filesystem().WriteFile(ctx, "f", []byte("first"), 0o600) }},
 		{"run", func() error { return ran(sb.RunCommand(ctx, compute.Shell("echo ran >g"))) }},
-		{"snapshot", func() (err error) { snap, err = c.CreateSnapshot(ctx, sb.ID(), nil); return err }},
+		{"snapshot", func() (err error) {
+			if snap, err = c.CreateSnapshot(ctx, sb.ID(), nil); err == nil {
+				fmt.Println("id snapshot", snap.ID)
+			}
+			return err
+		}},
 		{"rewrite", func() error { return sb.Filesystem().WriteFile(ctx, "f", []byte("second"), 0o600) }},
 		{"suspend", func() error { return compute.Suspend(ctx, sb) }},
 		{"resume", func() error { return compute.Resume(ctx, sb) }},
@@ -172,16 +178,21 @@ func acts(ctx context.Context, c compute.Compute) error {
 		{"rollback", func() error { return compute.Rollback(ctx, sb, snap.ID) }},
 		{"delete snapshot", func() error { return c.DeleteSnapshot(ctx, snap.ID) }},
 		{"destroy", func() error { return sb.Destroy(ctx) }},
-	} {
+	})
+}
+
+// An act is one operation.
+type act struct {
+	name string
+	do   func() error
+}
+
+// inTurn does the acts, and tells what it begins and what is acknowledged.
+func inTurn(acts []act) error {
+	for _, act := range acts {
 		fmt.Println("begin", act.name)
 		if err := act.do(); err != nil {
 			return fmt.Errorf("%s: %w", act.name, err)
-		}
-		switch act.name {
-		case "create":
-			fmt.Println("sandbox", sb.ID())
-		case "snapshot":
-			fmt.Println("snapshot", snap.ID)
 		}
 		fmt.Println("done", act.name)
 	}
@@ -197,13 +208,16 @@ func ran(res *compute.Result, err error) error {
 
 // a story is what a program has told before its end.
 type story struct {
-	sandbox, snapshot string
-	begun, done       map[string]bool
-	failure           string
+	ids         map[string]string
+	begun, done map[string]bool
+	failure     string
 }
 
+// lives reports that something was made, and nobody had begun to remove it.
+func (s story) lives(made, removed string) bool { return s.done[made] && !s.begun[removed] }
+
 func hear(r io.Reader) story {
-	s := story{begun: map[string]bool{}, done: map[string]bool{}}
+	s := story{ids: map[string]string{}, begun: map[string]bool{}, done: map[string]bool{}}
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		kind, rest, _ := strings.Cut(lines.Text(), " ")
 		switch kind {
@@ -211,10 +225,9 @@ func hear(r io.Reader) story {
 			s.begun[rest] = true
 		case "done":
 			s.done[rest] = true
-		case "sandbox":
-			s.sandbox = rest
-		case "snapshot":
-			s.snapshot = rest
+		case "id":
+			what, id, _ := strings.Cut(rest, " ")
+			s.ids[what] = id
 		default:
 			s.failure = lines.Text()
 		}
@@ -278,10 +291,10 @@ func fetchListener(t *testing.T, conn net.Conn, pid int) *os.File {
 // cores. 2/3 is every third, from the second on.
 const everyStep = "COMPUTE_TEST_EVERY_STEP"
 
-// someSteps returns steps of the acts, counted from 1, in a random order.
-func someSteps(t *testing.T, dir string, atMost int) []int {
+// someSteps returns steps of what the program does, counted from 1, in a random order.
+func someSteps(t *testing.T, dir, mode string, atMost int) []int {
 	t.Helper()
-	var s stepper
+	s := stepper{mode: mode}
 	told := perform(t, dir, &s)
 	require.Empty(t, told.failure)
 	require.True(t, told.done["destroy"])
@@ -313,7 +326,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 		if !fresh {
 			newLocal(t, dir, local.Namespaces)
 		}
-		for _, n := range someSteps(t, dir, 8) {
+		for _, n := range someSteps(t, dir, "acts", 8) {
 			whoever := rand.N(3) == 0
 			t.Run(fmt.Sprintf("fresh %v, step %d, whoever %v", fresh, n, whoever), func(t *testing.T) {
 				dir := dir
@@ -339,22 +352,22 @@ func verify(t *testing.T, c compute.Compute, told story) {
 		require.Empty(t, sandboxes)
 	case told.done["create"] && !told.begun["destroy"]:
 		require.Len(t, sandboxes, 1)
-		require.Equal(t, told.sandbox, sandboxes[0].ID)
+		require.Equal(t, told.ids["sandbox"], sandboxes[0].ID)
 		if told.done["label"] {
 			require.Equal(t, map[string]string{"k": "v"}, sandboxes[0].Metadata)
 		}
-		sb, err := c.GetSandbox(ctx, told.sandbox)
+		sb, err := c.GetSandbox(ctx, told.ids["sandbox"])
 		require.NoError(t, err)
 		require.NoError(t, compute.Resume(ctx, sb))
 		verifyFiles(t, sb, told)
 	}
-	_, err = c.GetSnapshot(ctx, told.snapshot)
+	_, err = c.GetSnapshot(ctx, told.ids["snapshot"])
 	switch {
 	case told.done["delete snapshot"]:
 		require.ErrorIs(t, err, compute.ErrNotFound)
 	case told.done["snapshot"] && !told.begun["delete snapshot"]:
 		require.NoError(t, err)
-		sb, err := c.CreateSandbox(ctx, &compute.CreateSandboxOptions{Snapshot: told.snapshot})
+		sb, err := c.CreateSandbox(ctx, &compute.CreateSandboxOptions{Snapshot: told.ids["snapshot"]})
 		require.NoError(t, err)
 		requireFile(t, sb, "f", "first")
 	}

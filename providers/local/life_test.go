@@ -61,6 +61,8 @@ func child(mode, dir string) error {
 		return leave(ctx, c)
 	case "acts":
 		return acts(ctx, c)
+	case "things":
+		return things(ctx, c)
 	case "builds":
 		return builds(ctx, c)
 	case "older":

@@ -90,7 +90,7 @@ func TestPowerLostAtEveryStep(t *testing.T) {
 	}
 	d := newDisk(t)
 	newLocal(t, filepath.Join(d.dir, "warm"), local.Namespaces)
-	for _, n := range someSteps(t, filepath.Join(d.dir, "warm"), 8) {
+	for _, n := range someSteps(t, filepath.Join(d.dir, "warm"), "acts", 8) {
 		t.Run(fmt.Sprintf("step %d", n), func(t *testing.T) {
 			d := newDisk(t)
 			dir := filepath.Join(d.dir, "state")
