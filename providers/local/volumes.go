@@ -269,7 +269,7 @@ func (p *Provider) sweepVolumes() error {
 	if err != nil {
 		return err
 	}
-	var errs []error
+	errs := []error{removeTemps(p.state.path("volumes"))}
 	for _, id := range ids {
 		if !validID(id, volumePrefix) {
 			continue

@@ -56,19 +56,37 @@ func (n Network) order() *wire.Egress { return &wire.Egress{Allow: n.Allow, Reso
 
 // orderEgress tells the process that runs. It fails with ErrGone if none does.
 func (b *Box) orderEgress(ctx context.Context, order *wire.Egress) error {
-	var conn *net.UnixConn
-	err := withShortPath(filepath.Join(b.dir, egressName), func(short string) (err error) {
-		conn, err = net.DialUnix("unix", nil, &net.UnixAddr{Name: short, Net: "unix"})
-		return err
-	})
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return ErrGone
-	case err != nil:
+	conn, err := dialEgress(b.dir)
+	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	return converseEgress(ctx, wire.Conn{UnixConn: conn}, order)
+}
+
+// dialEgress fails with ErrGone if there is no such process.
+func dialEgress(dir string) (conn *net.UnixConn, err error) {
+	err = withShortPath(filepath.Join(dir, egressName), func(short string) (err error) {
+		conn, err = net.DialUnix("unix", nil, &net.UnixAddr{Name: short, Net: "unix"})
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, ErrGone
+	}
+	return conn, err
+}
+
+// awaitEgress waits for the end of the process that connects for a sandbox whose
+// init has ended, which it sees by itself.
+func awaitEgress(ctx context.Context, dir string) {
+	conn, err := dialEgress(dir)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(grace))
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	_, _ = conn.Read(make([]byte, 1)) // it says nothing unasked
 }
 
 // converseEgress gives an order and waits for word that it was carried out.

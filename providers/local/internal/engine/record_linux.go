@@ -102,6 +102,7 @@ func Destroy(ctx context.Context, dir string) error {
 	if err := endInit(ctx, dir); err != nil {
 		return err
 	}
+	awaitEgress(ctx, dir)
 	sweep()
 	if err := removeGroups(dir); err != nil {
 		return err
