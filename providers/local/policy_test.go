@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -316,5 +317,19 @@ func BenchmarkPolicy(b *testing.B) {
 				b.StartTimer()
 			}
 		})
+	}
+}
+
+// The process that connects for a sandbox is gone with it.
+func TestDestroyWithPolicy(t *testing.T) {
+	dir := t.TempDir()
+	c := newLocal(t, dir, local.Namespaces)
+	for range 20 {
+		sb, err := c.CreateSandbox(t.Context(), &compute.CreateSandboxOptions{Network: allow("example.com")})
+		require.NoError(t, err)
+		require.NoError(t, sb.Destroy(t.Context()))
+		sockets, err := os.ReadFile("/proc/net/unix")
+		require.NoError(t, err)
+		require.NotContains(t, string(sockets), dir)
 	}
 }
