@@ -32,6 +32,9 @@ old=$new
 sleep 0.2
 done`
 
+// noFind is the exit code of watchScript where there is no GNU find.
+const noFind = 99
+
 // WatchFiles implements [compute.FileWatcher]. One command in the devbox looks
 // five times a second, and sends the state of the tree when that has changed:
 // what came and went between two looks is not seen. It takes the find of GNU and
@@ -50,7 +53,7 @@ func (f *files) WatchFiles(ctx context.Context, dir string) (iter.Seq2[compute.F
 		defer cancel()
 		defer context.AfterFunc(closed, cancel)()
 		res, err := f.s.RunCommand(running, cmd)
-		if err == nil && res.ExitCode == 99 {
+		if err == nil && res.ExitCode == noFind {
 			err = fail("watch files", f.s.id, errors.ErrUnsupported, errors.New("the sandbox lacks GNU find"))
 		} else if err == nil {
 			err = cmp.Or(providers.FileError("watch", dir, res), error(&fs.PathError{Op: "watch", Path: dir, Err: errors.New("the watch has ended")}))
