@@ -87,14 +87,19 @@ func TestKilledAtEveryStepOfThings(t *testing.T) {
 		t.Run(fmt.Sprintf("step %d, whoever %v", n, whoever), func(t *testing.T) {
 			told := perform(t, dir, &stepper{mode: "things", killAt: n, whoever: whoever})
 			c := newLocal(t, dir, local.Namespaces) // sweeps
-			verifySandbox(t, c, told)
-			verifyVolume(t, c, told)
-			verifySnapshot(t, c, told)
-			verifyTemplate(t, c, told)
+			verifyThings(t, c, told)
 			deleteThings(t, c)
 			requireNothingLeft(t, c, dir)
 		})
 	}
+}
+
+func verifyThings(t *testing.T, c *local.Provider, told story) {
+	t.Helper()
+	verifySandbox(t, c, told)
+	verifyVolume(t, c, told)
+	verifySnapshot(t, c, told)
+	verifyTemplate(t, c, told)
 }
 
 func verifySandbox(t *testing.T, c *local.Provider, told story) {

@@ -85,20 +85,36 @@ func (d disk) copy(to string) (err error) {
 // Whatever step the power fails at: what was acknowledged is there, and what
 // was not leaves nothing.
 func TestPowerLostAtEveryStep(t *testing.T) {
+	powerLost(t, "acts", func(t *testing.T, c *local.Provider, told story) { verifyAfterPower(t, c, told) }, func(*testing.T, *local.Provider) {})
+}
+
+func TestPowerLostAtEveryStepOfThings(t *testing.T) {
+	powerLost(t, "things", func(t *testing.T, c *local.Provider, told story) {
+		told.done["run"] = false // which need not be on the disk
+		verifyThings(t, c, told)
+	}, deleteThings)
+}
+
+// powerLost has the power fail at steps of what a program does in a mode. Both
+// the machine that goes on and the one that starts again are then cleared.
+func powerLost(t *testing.T, mode string, verify func(*testing.T, *local.Provider, story), clear func(*testing.T, *local.Provider)) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can mount a disk")
 	}
 	d := newDisk(t)
 	newLocal(t, filepath.Join(d.dir, "warm"), local.Namespaces)
-	for _, n := range someSteps(t, filepath.Join(d.dir, "warm"), "acts", 8) {
+	for _, n := range someSteps(t, filepath.Join(d.dir, "warm"), mode, 8) {
 		t.Run(fmt.Sprintf("step %d", n), func(t *testing.T) {
 			d := newDisk(t)
 			dir := filepath.Join(d.dir, "state")
 			newLocal(t, dir, local.Namespaces)
 			after := disk{image: filepath.Join(t.TempDir(), "after")}
 			copied := make(chan error, 1)
-			told := perform(t, dir, &stepper{killAt: n, before: func() { copied <- d.copy(after.image) }})
-			requireNothingLeft(t, newLocal(t, dir, local.Namespaces), dir)
+			told := perform(t, dir, &stepper{mode: mode, killAt: n, before: func() { copied <- d.copy(after.image) }})
+			c := newLocal(t, dir, local.Namespaces)
+			clear(t, c)
+			requireNothingLeft(t, c, dir)
 			select {
 			case err := <-copied:
 				require.NoError(t, err)
@@ -107,8 +123,9 @@ func TestPowerLostAtEveryStep(t *testing.T) {
 			}
 			after = after.mount(t)
 			dir = filepath.Join(after.dir, "state")
-			c := newLocal(t, dir, local.Namespaces)
-			verifyAfterPower(t, c, told)
+			c = newLocal(t, dir, local.Namespaces)
+			verify(t, c, told)
+			clear(t, c)
 			requireNothingLeft(t, c, dir)
 		})
 	}
