@@ -291,9 +291,12 @@ func (p *Provider) DeleteTemplate(ctx context.Context, id string) error {
 	}
 	// Somebody may be at work for long only on one that is not ready.
 	ready := p.finished(id)
-	err = os.Remove(filepath.Join(p.state.template(id), "meta.json"))
+	err = ignoreNotExist(os.Remove(filepath.Join(p.state.template(id), "meta.json")))
 	unpublish()
-	if ignoreNotExist(err) != nil {
+	if err == nil {
+		err = ignoreNotExist(flush(p.state.template(id)))
+	}
+	if err != nil {
 		return p.outside(op, id, err)
 	}
 	unlock, err := soon(func() (func(), error) { return lockDir(p.state.template(id), true, ready) })

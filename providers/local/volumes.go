@@ -213,7 +213,8 @@ func (p *Provider) DeleteVolume(ctx context.Context, id string) error {
 		return &compute.Error{Op: op, Provider: name, ID: id, Kind: compute.ErrConflict, NothingDone: true,
 			Err: errors.New("it is mounted by " + strings.Join(users, ", "))}
 	}
-	if err := ignoreNotExist(os.Remove(p.state.volume(id))); err != nil {
+	err = ignoreNotExist(os.Remove(p.state.volume(id)))
+	if err = errors.Join(err, flush(p.state.path("volumes"))); err != nil {
 		return p.outside(op, id, err)
 	}
 	return p.outside(op, id, p.removeVolumeDir(id))
