@@ -105,13 +105,13 @@ func verifyThings(t *testing.T, c *local.Provider, told story) {
 func verifySandbox(t *testing.T, c *local.Provider, told story) {
 	t.Helper()
 	ctx := t.Context()
-	info, err := c.GetSandbox(ctx, told.ids["sandbox"])
+	sb, err := c.GetSandbox(ctx, told.ids["sandbox"])
 	switch {
 	case told.done["destroy"]:
 		require.ErrorIs(t, err, compute.ErrNotFound)
 	case told.lives("create", "destroy"):
 		require.NoError(t, err)
-		require.NoError(t, compute.Resume(ctx, info))
+		require.NoError(t, compute.Resume(ctx, sb))
 		again, created, err := compute.GetOrCreate(ctx, c, "key", nil)
 		require.NoError(t, err)
 		require.False(t, created)
