@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -332,4 +334,21 @@ func TestDestroyWithPolicy(t *testing.T) {
 		require.NoError(t, err)
 		require.NotContains(t, string(sockets), dir)
 	}
+}
+
+// Whoever lists the machine's processes sees what they are.
+func TestNamesOfProcesses(t *testing.T) {
+	dir := t.TempDir()
+	c := newLocal(t, dir, local.Namespaces)
+	sb := computetest.NewSandbox(t, c, &compute.CreateSandboxOptions{Network: allow("example.com")})
+	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", initOf(t, dir, sb.ID())))
+	require.NoError(t, err)
+	require.Equal(t, "compute-init\n", string(comm))
+	require.Eventually(t, func() bool {
+		all, _ := filepath.Glob("/proc/[0-9]*/comm")
+		return slices.ContainsFunc(all, func(file string) bool {
+			comm, err := os.ReadFile(file)
+			return err == nil && string(comm) == "compute-egress\n"
+		})
+	}, 5*time.Second, 10*time.Millisecond)
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/computekit/compute/providers/local/internal/mark"
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
 
@@ -26,6 +27,7 @@ func init() {
 	if len(os.Args) < 2 || os.Args[1] != confined {
 		syscall.Exit(confine())
 	}
+	mark.Name(ProcessName)
 	// Not here: during initialization this goroutine is bound to a thread.
 	code := make(chan int)
 	go func() { code <- run() }()

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	marking "github.com/computekit/compute/providers/local/internal/mark"
 	"github.com/computekit/compute/providers/local/internal/seccomp"
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
@@ -22,12 +23,14 @@ func init() {
 	case InitName:
 		// Not here: during initialization this goroutine is bound to the main
 		// thread, and every switch to it would cost one of threads.
+		marking.Name(InitName)
 		code := make(chan int)
 		go func() { code <- runInit() }()
 		syscall.Exit(<-code)
 	case TreeName:
 		syscall.Exit(runTree(os.Args[1:]))
 	case LandlockName:
+		marking.Name(LandlockName)
 		code := make(chan int)
 		go func() { code <- runLandlock() }()
 		syscall.Exit(<-code)
