@@ -71,7 +71,7 @@ func (h *handler) decodeQuery(r *http.Request, x *exchange) (serveFunc, error) {
 // fill takes the fields that the query has.
 func (r *Request) fill(query url.Values) error {
 	strs := map[string]*string{"sandboxId": &r.SandboxID, "path": &r.Path, "processId": &r.ProcessID,
-		"terminalId": &r.TerminalID, "id": &r.ID, "address": &r.Address, "cancelKey": &r.CancelKey}
+		"terminalId": &r.TerminalID, "id": &r.ID, "address": &r.Address}
 	var err error
 	for key, values := range query {
 		if len(values) > 1 {

@@ -216,6 +216,18 @@ type story struct {
 // lives reports that something was made, and nobody had begun to remove it.
 func (s story) lives(made, removed string) bool { return s.done[made] && !s.begun[removed] }
 
+// requireFound wants what came of a look for something, which two acts make and
+// remove, to be what was acknowledged.
+func (s story) requireFound(t *testing.T, err error, made, removed string) {
+	t.Helper()
+	switch {
+	case s.done[removed]:
+		require.ErrorIs(t, err, compute.ErrNotFound)
+	case s.lives(made, removed):
+		require.NoError(t, err)
+	}
+}
+
 func hear(r io.Reader) story {
 	s := story{ids: map[string]string{}, begun: map[string]bool{}, done: map[string]bool{}}
 	for lines := bufio.NewScanner(r); lines.Scan(); {
@@ -350,7 +362,7 @@ func verify(t *testing.T, c compute.Compute, told story) {
 	switch {
 	case told.done["destroy"]:
 		require.Empty(t, sandboxes)
-	case told.done["create"] && !told.begun["destroy"]:
+	case told.lives("create", "destroy"):
 		require.Len(t, sandboxes, 1)
 		require.Equal(t, told.ids["sandbox"], sandboxes[0].ID)
 		if told.done["label"] {
@@ -362,11 +374,8 @@ func verify(t *testing.T, c compute.Compute, told story) {
 		verifyFiles(t, sb, told)
 	}
 	_, err = c.GetSnapshot(ctx, told.ids["snapshot"])
-	switch {
-	case told.done["delete snapshot"]:
-		require.ErrorIs(t, err, compute.ErrNotFound)
-	case told.done["snapshot"] && !told.begun["delete snapshot"]:
-		require.NoError(t, err)
+	told.requireFound(t, err, "snapshot", "delete snapshot")
+	if told.lives("snapshot", "delete snapshot") {
 		sb, err := c.CreateSandbox(ctx, &compute.CreateSandboxOptions{Snapshot: told.ids["snapshot"]})
 		require.NoError(t, err)
 		requireFile(t, sb, "f", "first")

@@ -106,11 +106,8 @@ func verifySandbox(t *testing.T, c *local.Provider, told story) {
 	t.Helper()
 	ctx := t.Context()
 	sb, err := c.GetSandbox(ctx, told.ids["sandbox"])
-	switch {
-	case told.done["destroy"]:
-		require.ErrorIs(t, err, compute.ErrNotFound)
-	case told.lives("create", "destroy"):
-		require.NoError(t, err)
+	told.requireFound(t, err, "create", "destroy")
+	if told.lives("create", "destroy") {
 		require.NoError(t, compute.Resume(ctx, sb))
 		again, created, err := compute.GetOrCreate(ctx, c, "key", nil)
 		require.NoError(t, err)
@@ -137,12 +134,7 @@ func verifyVolume(t *testing.T, c *local.Provider, told story) {
 	t.Helper()
 	ctx := t.Context()
 	_, err := c.GetVolume(ctx, told.ids["volume"])
-	switch {
-	case told.done["delete volume"]:
-		require.ErrorIs(t, err, compute.ErrNotFound)
-	case told.lives("volume", "delete volume"):
-		require.NoError(t, err)
-	}
+	told.requireFound(t, err, "volume", "delete volume")
 	for v, err := range c.ListVolumes(ctx) {
 		require.NoError(t, err)
 		sb, err := c.CreateSandbox(ctx, &compute.CreateSandboxOptions{Mounts: []compute.Mount{{Volume: v.ID, Path: "/v"}}})
@@ -157,12 +149,7 @@ func verifySnapshot(t *testing.T, c *local.Provider, told story) {
 	t.Helper()
 	ctx := t.Context()
 	_, err := c.GetSnapshot(ctx, told.ids["snapshot"])
-	switch {
-	case told.done["delete snapshot"]:
-		require.ErrorIs(t, err, compute.ErrNotFound)
-	case told.lives("import", "delete snapshot"):
-		require.NoError(t, err)
-	}
+	told.requireFound(t, err, "import", "delete snapshot")
 	for snap, err := range c.ListSnapshots(ctx, nil) { // also what was imported and not acknowledged
 		require.NoError(t, err)
 		sb, err := c.CreateSandbox(ctx, &compute.CreateSandboxOptions{Snapshot: snap.ID})
@@ -175,11 +162,8 @@ func verifyTemplate(t *testing.T, c *local.Provider, told story) {
 	t.Helper()
 	ctx := t.Context()
 	tpl, err := c.GetTemplate(ctx, told.ids["template"])
-	switch {
-	case told.done["delete template"]:
-		require.ErrorIs(t, err, compute.ErrNotFound)
-	case told.lives("build", "delete template"):
-		require.NoError(t, err)
+	told.requireFound(t, err, "build", "delete template")
+	if told.lives("build", "delete template") {
 		require.Equal(t, compute.TemplateReady, tpl.Status)
 	}
 	for tpl, err := range c.ListTemplates(ctx, nil) {

@@ -85,7 +85,7 @@ func (d disk) copy(to string) (err error) {
 // Whatever step the power fails at: what was acknowledged is there, and what
 // was not leaves nothing.
 func TestPowerLostAtEveryStep(t *testing.T) {
-	powerLost(t, "acts", func(t *testing.T, c *local.Provider, told story) { verifyAfterPower(t, c, told) }, func(*testing.T, *local.Provider) {})
+	powerLost(t, "acts", verifyAfterPower, func(*testing.T, *local.Provider) {})
 }
 
 func TestPowerLostAtEveryStepOfThings(t *testing.T) {
@@ -96,8 +96,8 @@ func TestPowerLostAtEveryStepOfThings(t *testing.T) {
 }
 
 // powerLost has the power fail at steps of what a program does in a mode. Both
-// the machine that goes on and the one that starts again are then cleared.
-func powerLost(t *testing.T, mode string, verify func(*testing.T, *local.Provider, story), clear func(*testing.T, *local.Provider)) {
+// the machine that goes on and the one that starts again are then tidied up.
+func powerLost(t *testing.T, mode string, verify func(*testing.T, *local.Provider, story), tidy func(*testing.T, *local.Provider)) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can mount a disk")
@@ -113,7 +113,7 @@ func powerLost(t *testing.T, mode string, verify func(*testing.T, *local.Provide
 			copied := make(chan error, 1)
 			told := perform(t, dir, &stepper{mode: mode, killAt: n, before: func() { copied <- d.copy(after.image) }})
 			c := newLocal(t, dir, local.Namespaces)
-			clear(t, c)
+			tidy(t, c)
 			requireNothingLeft(t, c, dir)
 			select {
 			case err := <-copied:
@@ -125,7 +125,7 @@ func powerLost(t *testing.T, mode string, verify func(*testing.T, *local.Provide
 			dir = filepath.Join(after.dir, "state")
 			c = newLocal(t, dir, local.Namespaces)
 			verify(t, c, told)
-			clear(t, c)
+			tidy(t, c)
 			requireNothingLeft(t, c, dir)
 		})
 	}
@@ -133,7 +133,7 @@ func powerLost(t *testing.T, mode string, verify func(*testing.T, *local.Provide
 
 // verifyAfterPower is verify, but for what a running sandbox has written: that
 // need not be on the disk.
-func verifyAfterPower(t *testing.T, c compute.Compute, told story) {
+func verifyAfterPower(t *testing.T, c *local.Provider, told story) {
 	t.Helper()
 	if !told.done["suspend"] {
 		told.done["write"], told.done["run"], told.done["rewrite"] = false, false, false

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -21,10 +22,13 @@ import (
 func (c *client) raw(ctx context.Context, do call, method string, body io.Reader) (*http.Request, error) {
 	u := *c.url
 	q := u.Query()
-	for name, value := range map[string]string{"action": do.req.Action, "sandboxId": do.req.SandboxID, "path": do.req.Path, "address": do.req.Address, "cancelKey": do.req.CancelKey} {
+	for name, value := range map[string]string{"action": do.req.Action, "sandboxId": do.req.SandboxID, "path": do.req.Path, "address": do.req.Address} {
 		if value != "" {
 			q.Set(name, value)
 		}
+	}
+	if do.req.CancelKey != "" { // which has no parameter of its own
+		q.Set("request", `{"cancelKey":`+strconv.Quote(do.req.CancelKey)+`}`)
 	}
 	if do.req.Mode != nil {
 		q.Set("mode", strconv.FormatUint(uint64(*do.req.Mode), 8))
@@ -145,17 +149,14 @@ func (f *filesystem) put(ctx context.Context, do call, r io.Reader) error {
 	req.Header.Set("Content-Type", "application/octet-stream")
 	req.Header.Set("Accept", "application/json")
 	answer, err := f.s.send(do, req)
-	if failed := in.failure(); failed != nil {
-		if err == nil {
-			_ = answer.Body.Close()
-		}
-		f.s.givenUp(ctx, do.req.CancelKey)
-		return failed
+	failed := in.failure()
+	if failed != nil && err == nil {
+		_ = answer.Body.Close()
 	}
-	if err != nil {
-		if ctx.Err() != nil {
-			f.s.givenUp(ctx, do.req.CancelKey)
-		}
+	if failed != nil || err != nil && ctx.Err() != nil {
+		f.s.givenUp(ctx, do.req.CancelKey)
+	}
+	if err = cmp.Or(failed, err); err != nil {
 		return err
 	}
 	defer drain(answer.Body)

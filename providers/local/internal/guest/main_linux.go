@@ -21,9 +21,9 @@ func init() {
 	// Not os.Exit, which takes a second where the race detector is linked in.
 	switch os.Args[0] {
 	case InitName:
+		marking.Name(InitName)
 		// Not here: during initialization this goroutine is bound to the main
 		// thread, and every switch to it would cost one of threads.
-		marking.Name(InitName)
 		code := make(chan int)
 		go func() { code <- runInit() }()
 		syscall.Exit(<-code)

@@ -1,6 +1,7 @@
 // Package mark marks processes with a number that their children inherit,
 // however they detach themselves: the soft limit of file locks, which kernels
-// since 2.4 do not use. A filter on system calls keeps it from being changed.
+// since 2.4 do not use. A filter on system calls keeps it from being changed. It
+// also gives processes the names that they are listed by.
 package mark
 
 import (
