@@ -3,6 +3,7 @@ package runloop_test
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/computetest"
 	"github.com/computekit/compute/providers/runloop"
+	"github.com/computekit/compute/providers/runloop/runloopapi"
 )
 
 // quickly are devboxes in which the scripts of commands are quick, and in which
@@ -71,7 +73,7 @@ func TestKilledCommand(t *testing.T) {
 				}
 			}
 		}()
-		res, err := sb.RunCommand(ctx, compute.Shell(`env -i sh -c 'while sleep 0.02; do echo >> beat; done' & echo so far; : > begun; wait`))
+		res, err := sb.RunCommand(ctx, compute.Shell(`env -i sh -c 'while sleep 0.02; do echo >> beat; done' & echo so far; while ! test -s beat; do sleep 0.01; done; : > begun; wait`))
 		require.ErrorIs(t, err, context.Canceled)
 		require.NotNil(t, res)
 		assert.Equal(t, "so far\n", res.Stdout)
@@ -82,6 +84,7 @@ func TestKilledCommand(t *testing.T) {
 			return len(data)
 		}
 		before := count()
+		assert.NotZero(t, before)
 		time.Sleep(200 * time.Millisecond)
 		assert.Equal(t, before, count(), "a child lives on")
 	})
@@ -108,4 +111,54 @@ func TestNothingPilesUp(t *testing.T) {
 		require.NoError(t, err)
 		assert.Less(t, bytes.Count([]byte(out), []byte("\n")), 40)
 	})
+}
+
+// slowAnswer ends a context while the answer of a request is on its way.
+type slowAnswer struct {
+	http.RoundTripper
+	to     string
+	begun  func() bool
+	cancel context.CancelFunc
+}
+
+func (s *slowAnswer) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := s.RoundTripper.RoundTrip(r)
+	if s.cancel == nil || !strings.HasSuffix(r.URL.Path, s.to) {
+		return resp, err
+	}
+	for !s.begun() {
+		time.Sleep(5 * time.Millisecond)
+	}
+	s.cancel()
+	time.Sleep(100 * time.Millisecond)
+	if r.Context().Err() != nil {
+		err = r.Context().Err()
+	}
+	return resp, err
+}
+
+// What a command has printed is there if its context ends before the service has
+// answered that it runs.
+func TestKilledAsItBegins(t *testing.T) {
+	slow := &slowAnswer{RoundTripper: &http.Transport{}, to: "/execute_async"}
+	e := newEmulated(t, newLocal(t, t.TempDir()), false, runloop.Config{}, runloopapi.WithHTTPClient(&http.Client{Transport: slow}))
+	sb := computetest.NewSandbox(t, e.Provider, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	slow.begun = func() bool {
+		ok, err := compute.Exists(t.Context(), sb.Filesystem(), "begun")
+		return ok || err != nil
+	}
+	slow.cancel = cancel
+	var out strings.Builder
+	cmd := compute.Shell(`echo so far; : > begun; sleep 1000`)
+	cmd.Stdout = &out
+	res, err := sb.RunCommand(ctx, cmd)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotNil(t, res)
+	assert.Equal(t, -1, res.ExitCode)
+	assert.Equal(t, "so far\n", out.String())
+	left, err := compute.Output(t.Context(), sb, compute.Shell("grep -l ^sleep /proc/[0-9]*/comm || :"))
+	require.NoError(t, err)
+	assert.Empty(t, left, "the command lives on")
 }

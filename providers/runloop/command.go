@@ -257,11 +257,15 @@ func (r *run) stop(t *tail, cancel context.CancelFunc, cause error) (*compute.Re
 }
 
 // startAsync starts a script in the background of the service, and returns the
-// ID of its execution. It is not tried again when the answer was lost.
+// ID of its execution. It is not tried again when the answer was lost. When ctx
+// ends the answer is waited for a little longer: without it nobody finds what the
+// command has printed.
 func (s *Sandbox) startAsync(ctx context.Context, text string, l *launch) (string, error) {
 	params := &runloopapi.ExecuteAsyncParams{Command: text, AttachStdin: l.feed}
 	for n := 0; ; n++ {
-		view, err := s.p.client.Devboxes.ExecuteAsync(ctx, s.id, params, runloopapi.WithRequestRetries(0))
+		long, stop := lingering(ctx, startGrace)
+		view, err := s.p.client.Devboxes.ExecuteAsync(long, s.id, params, runloopapi.WithRequestRetries(0))
+		stop()
 		if err == nil {
 			return view.ExecutionID, nil
 		}
@@ -275,6 +279,19 @@ func (s *Sandbox) startAsync(ctx context.Context, text string, l *launch) (strin
 		case <-ctx.Done():
 			return "", fmt.Errorf("%w; the last try: %w", ctx.Err(), err)
 		}
+	}
+}
+
+// startGrace is how long that is.
+const startGrace = time.Second
+
+// lingering is a context that ends d after ctx. The caller must call stop.
+func lingering(ctx context.Context, d time.Duration) (long context.Context, stop func()) {
+	long, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	unwatch := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
+	return long, func() {
+		unwatch()
+		cancel()
 	}
 }
 

@@ -135,6 +135,9 @@ type call struct {
 // call sends a request, with files. Until release or close, the end of ctx
 // interrupts whatever waits on the connection.
 func (b *Box) call(ctx context.Context, r *wire.Request, files ...int) (*call, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if c := b.callSpare(ctx, r, files...); c != nil {
 		return c, nil
 	}
@@ -202,8 +205,14 @@ func (c *call) close() {
 	_ = c.Conn.Close()
 }
 
-// release ends the power of ctx over the connection.
-func (c *call) release() { c.stop() }
+// release ends the power of ctx over the connection, which is as if ctx had never
+// had any: a command that has been sent has to be killed and waited for when ctx
+// ends, even if it has ended already. To hang up would lose what it printed.
+func (c *call) release() {
+	if !c.stop() {
+		_ = c.SetDeadline(time.Time{})
+	}
+}
 
 // reply receives a reply, and its fault as an error.
 func (c *call) reply() (*wire.Reply, error) {

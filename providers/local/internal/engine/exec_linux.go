@@ -39,14 +39,16 @@ func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
 	}
 	c, err := b.call(ctx, req, p.theirs...)
 	p.closeTheirs()
-	if err == nil && !c.stop() { // from now on the end of ctx means to kill, not to hang up
-		c.close()
-		err = context.Cause(ctx)
-	}
 	if err != nil {
 		p.close()
 		return Exit{}, err
 	}
+	return b.finish(ctx, c, p, cmd)
+}
+
+// finish is the rest of a command that has been sent.
+func (b *Box) finish(ctx context.Context, c *call, p *pipes, cmd Command) (Exit, error) {
+	c.release()
 	r := run{call: c, budget: budget{limit: cmd.MaxOutput}}
 	stdout, stderr := outputs(cmd)
 	streams := [2]io.Writer{stdout, stderr}
@@ -60,7 +62,7 @@ func (b *Box) Exec(ctx context.Context, cmd Command) (Exit, error) {
 		r.pumpAll(p, streams)
 	}
 	ended := r.relay(cmd.Signals)
-	exit, err := r.wait(ctx)
+	exit, err := r.wait(ctx, r.killAfter(ctx))
 	ended()
 	if soon {
 		r.takeAll(p, &streams)
@@ -121,9 +123,13 @@ type run struct {
 	writeErr error
 }
 
+// killAfter has the command killed when ctx ends, unless it is stopped before.
+func (r *run) killAfter(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, r.kill)
+}
+
 // wait returns when the command has ended, by itself or because ctx has.
-func (r *run) wait(ctx context.Context) (Exit, error) {
-	stop := context.AfterFunc(ctx, r.kill)
+func (r *run) wait(ctx context.Context, stop func() bool) (Exit, error) {
 	reply, err := r.outcome()
 	switch killed := !stop(); {
 	case killed:
@@ -139,8 +145,8 @@ func (r *run) wait(ctx context.Context) (Exit, error) {
 // kill has init kill the command. If that does not run yet init is not waited
 // for: it kills a command whose connection has ended.
 func (r *run) kill() {
-	r.killed.Store(true)
 	_ = r.call.SetReadDeadline(time.Now().Add(startGrace))
+	r.killed.Store(true) // the deadline is the reader's from now on
 	_ = r.call.Send(&wire.Request{Op: wire.OpKill})
 }
 

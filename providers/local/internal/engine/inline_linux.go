@@ -19,10 +19,13 @@ func (b GVisorBox) Exec(ctx context.Context, cmd Command) (Exit, error) {
 	if err != nil {
 		return Exit{}, err
 	}
+	return x.complete(ctx, cmd)
+}
+
+// complete is the rest of a command that has been sent.
+func (x *inlineRun) complete(ctx context.Context, cmd Command) (Exit, error) {
 	defer x.call.close()
-	if !x.call.stop() { // from now on the end of ctx means to kill, not to hang up
-		return Exit{}, context.Cause(ctx)
-	}
+	x.call.release()
 	if cmd.Stdin != nil {
 		x.started = func() { go x.feed(cmd.Stdin) }
 	}
@@ -67,13 +70,19 @@ func (b GVisorBox) begin(ctx context.Context, cmd Command) (*inlineRun, error) {
 	if err != nil {
 		return nil, err
 	}
+	return x, x.begun(ctx)
+}
+
+// begun waits until a command that has been sent is started.
+func (x *inlineRun) begun(ctx context.Context) error {
+	x.call.release()
+	stop := context.AfterFunc(ctx, x.kill)
+	defer stop()
 	if _, err := x.call.reply(); err != nil {
 		x.call.close()
-		return nil, err
+		return err
 	}
-	x.call.release() // from now on the end of ctx means to kill, not to hang up
-	x.running.Store(true)
-	return x, nil
+	return x.runs()
 }
 
 func (x *inlineRun) send(r *wire.Request) error {
@@ -262,6 +271,10 @@ func (b GVisorBox) Terminal(ctx context.Context, cmd Command, size Size) (*Inlin
 	if err != nil {
 		return nil, err
 	}
+	return x.terminal(ctx), nil
+}
+
+func (x *inlineRun) terminal(ctx context.Context) *InlineTerminal {
 	r, w := io.Pipe()
 	t := &InlineTerminal{x: x, r: r, done: make(chan struct{})}
 	x.deliver(0, w)
@@ -271,7 +284,7 @@ func (b GVisorBox) Terminal(ctx context.Context, cmd Command, size Size) (*Inlin
 		x.finish()
 		_ = w.Close()
 	}()
-	return t, nil
+	return t
 }
 
 // Read reads what was printed. It returns io.EOF when the command has ended.

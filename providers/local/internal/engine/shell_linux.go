@@ -35,7 +35,18 @@ func (b *Box) ExecInShell(ctx context.Context, id, word string, cmd Command) (Ex
 	if err != nil {
 		return Exit{}, err
 	}
+	return finishInShell(ctx, c, cmd)
+}
+
+// finishInShell is the rest of a command that has been sent.
+func finishInShell(ctx context.Context, c *call, cmd Command) (Exit, error) {
 	defer c.close()
+	c.release()
+	stop := context.AfterFunc(ctx, func() {
+		_ = c.Send(&wire.Request{Op: wire.OpKill}) // before its turn it is given up
+		_ = c.SetReadDeadline(time.Now().Add(grace))
+	})
+	defer stop()
 	want := 2
 	if cmd.Stdin != nil {
 		want = 3
@@ -45,7 +56,6 @@ func (b *Box) ExecInShell(ctx context.Context, id, word string, cmd Command) (Ex
 		return Exit{}, err
 	}
 	defer func() { wire.CloseAll(files) }()
-	c.release() // from now on the end of ctx means to kill, not to hang up
 	r := run{call: c}
 	if cmd.Stdin != nil {
 		defer stopFeeding(files[0])
@@ -55,17 +65,13 @@ func (b *Box) ExecInShell(ctx context.Context, id, word string, cmd Command) (Ex
 	stdout, stderr := outputs(cmd)
 	r.pump(files[0], stdout, &r.owed[0])
 	r.pump(files[1], stderr, &r.owed[1])
-	exit, err := r.waitShell(ctx)
+	exit, err := r.waitShell(ctx, stop)
 	r.drain(files)
 	return exit, errors.Join(err, r.writeErr)
 }
 
 // waitShell is wait, for a command whose end may be the shell's.
-func (r *run) waitShell(ctx context.Context) (Exit, error) {
-	stop := context.AfterFunc(ctx, func() {
-		_ = r.call.Send(&wire.Request{Op: wire.OpKill})
-		_ = r.call.SetReadDeadline(time.Now().Add(grace))
-	})
+func (r *run) waitShell(ctx context.Context, stop func() bool) (Exit, error) {
 	var reply wire.Reply
 	files, err := r.call.Receive(&reply, wire.MaxReply)
 	wire.CloseAll(files)

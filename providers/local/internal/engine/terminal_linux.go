@@ -35,16 +35,27 @@ func (b *Box) Terminal(ctx context.Context, cmd Command, size Size) (*Terminal, 
 	if err != nil {
 		return nil, err
 	}
+	return newTerminal(ctx, c, cmd)
+}
+
+// newTerminal is the Terminal of a command that has been sent.
+func newTerminal(ctx context.Context, c *call, cmd Command) (*Terminal, error) {
+	c.release()
+	r := &run{call: c}
+	stop := r.killAfter(ctx)
 	files, err := c.replyFiles(1)
 	if err != nil {
+		stop()
 		c.close()
 		return nil, err
 	}
-	c.release() // from now on the end of ctx means to kill, not to hang up
+	if r.killed.Load() {
+		_ = c.SetReadDeadline(time.Now().Add(grace))
+	}
 	t := &Terminal{call: c, file: files[0], done: make(chan struct{}), budget: budget{limit: cmd.MaxOutput}}
 	go func() {
 		defer close(t.done)
-		t.exit, t.err = (&run{call: c}).wait(ctx)
+		t.exit, t.err = r.wait(ctx, stop)
 		// Reading ends by itself when nothing has the terminal open any more.
 		_ = t.file.SetReadDeadline(time.Now().Add(drainMax))
 	}()
