@@ -20,19 +20,14 @@ const (
 )
 
 func (e *Emulator) createDevbox(_ *call, in *runloopapi.DevboxCreateParams) (*runloopapi.DevboxView, error) {
-	d, err := e.newDevbox(in, runloopapi.InitiatorAPI, "")
-	if err != nil {
-		return nil, err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return d.view(), nil
+	_, created, err := e.newDevbox(in, runloopapi.InitiatorAPI, "")
+	return created, err
 }
 
 // createRunningDevbox waits a while for the devbox to run, and answers with what
 // it is then.
 func (e *Emulator) createRunningDevbox(c *call, in *runloopapi.DevboxCreateParams) (*runloopapi.DevboxView, error) {
-	d, err := e.newDevbox(in, runloopapi.InitiatorAPI, "")
+	d, _, err := e.newDevbox(in, runloopapi.InitiatorAPI, "")
 	if err != nil {
 		return nil, err
 	}
@@ -49,21 +44,22 @@ func (e *Emulator) createRunningDevbox(c *call, in *runloopapi.DevboxCreateParam
 
 // newDevbox makes a devbox and begins to start it. All that is wrong with what
 // was asked for is an error here; what goes wrong later is a devbox that failed.
-func (e *Emulator) newDevbox(in *runloopapi.DevboxCreateParams, by runloopapi.DevboxInitiator, byID string) (*devbox, error) {
+// created is what the devbox is at first: it may run before anybody else can look.
+func (e *Emulator) newDevbox(in *runloopapi.DevboxCreateParams, by runloopapi.DevboxInitiator, byID string) (d *devbox, created *runloopapi.DevboxView, err error) {
 	if err := checkDevbox(in); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	d := &devbox{
+	d = &devbox{
 		id: newID(prefixDevbox), created: time.Now(), params: *in, initiator: by, initiatorID: byID,
 		home: e.opts.home, name: in.Name, metadata: maps.Clone(in.Metadata),
 		executions: map[string]*execution{}, shells: map[string]*execution{}, ptys: map[string]*pty{},
 	}
 	opts, err := e.sandboxOptions(d)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := opts.Validate(); err != nil {
-		return nil, fail(http.StatusBadRequest, "%v", err)
+	if err = opts.Validate(); err != nil {
+		return nil, nil, fail(http.StatusBadRequest, "%v", err)
 	}
 	d.ctx, d.cancel = context.WithCancel(e.ctx)
 	d.awake, d.sleep = context.WithCancel(d.ctx)
@@ -77,7 +73,7 @@ func (e *Emulator) newDevbox(in *runloopapi.DevboxCreateParams, by runloopapi.De
 	if !e.spawnLocked(func(context.Context) { defer d.life.Done(); e.start(d, opts) }) {
 		d.life.Done()
 		d.cancel()
-		return nil, fail(http.StatusServiceUnavailable, "the emulator is shutting down")
+		return nil, nil, fail(http.StatusServiceUnavailable, "the emulator is shutting down")
 	}
 	if d.launch.ProvisioningTier == runloopapi.TierFlex {
 		e.setStatus(d, runloopapi.DevboxQueued, "")
@@ -85,7 +81,7 @@ func (e *Emulator) newDevbox(in *runloopapi.DevboxCreateParams, by runloopapi.De
 		e.setStatus(d, runloopapi.DevboxProvisioning, "")
 	}
 	e.devboxes.add(d.id, d)
-	return d, nil
+	return d, d.view(), nil
 }
 
 // sandboxOptions returns the sandbox that a devbox is to be, and completes d with

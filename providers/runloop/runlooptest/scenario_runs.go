@@ -103,7 +103,7 @@ func (e *Emulator) startScenario(_ *call, in *runloopapi.ScenarioRunParams) (*ru
 		Name: in.Name, BenchmarkRunID: in.BenchmarkRunID, Purpose: profile.Purpose, StartTime: runloopapi.MillisOf(time.Now()),
 		EnvironmentVariables: profile.EnvironmentVariables, SecretsProvided: profile.Secrets,
 	}}
-	r.d, err = e.newDevbox(devboxOf(&sv, &profile), runloopapi.InitiatorScenario, r.view.ID)
+	r.d, _, err = e.newDevbox(devboxOf(&sv, &profile), runloopapi.InitiatorScenario, r.view.ID)
 	if err != nil {
 		return nil, err
 	}

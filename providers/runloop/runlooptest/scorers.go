@@ -134,7 +134,7 @@ func (e *Emulator) validateScorer(c *call, in *validateParams) (*validateView, e
 		in.ScoringContext = json.RawMessage("{}")
 	}
 	of := runloopapi.ScenarioView{Environment: in.Environment}
-	d, err := e.newDevbox(devboxOf(&of, &runloopapi.RunProfile{}), runloopapi.InitiatorScoringValidation, s.view.ID)
+	d, _, err := e.newDevbox(devboxOf(&of, &runloopapi.RunProfile{}), runloopapi.InitiatorScoringValidation, s.view.ID)
 	if err != nil {
 		return nil, err
 	}
