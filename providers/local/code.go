@@ -140,14 +140,14 @@ func codeError(op, what string, err error) error {
 
 // checkOut fetches a repository and checks it out in a sandbox.
 func (p *Provider) checkOut(ctx context.Context, op string, s *Sandbox, c compute.CodeMount) error {
-	repo, err := fetchCode(ctx, c)
+	repo, err := p.fetchCode(ctx, c)
 	if err != nil {
 		if cerr := ended(ctx, op, ""); cerr != nil {
 			return cerr
 		}
 		return err
 	}
-	defer repo.remove()
+	defer func() { _ = repo.remove() }()
 	dir := codePath(c)
 	if err := p.placeRepository(ctx, s, repo, dir); err != nil {
 		return err

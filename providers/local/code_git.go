@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"unicode"
 
@@ -22,9 +23,11 @@ import (
 )
 
 // repository is what was fetched: the objects and refs of a remote, in a
-// directory of their own under the system's temporary one.
+// directory of their own under the system's temporary one. Whoever fetched it
+// must remove it; what cannot be removed is swept.
 type repository struct {
 	dir    string // of all
+	remove func() error
 	git    string // below dir, the bare repository
 	mount  compute.CodeMount
 	branch string // to be checked out, or
@@ -39,17 +42,17 @@ const maxGitOutput = 64 << 10
 
 // fetchCode fetches a repository. Nothing of it is executed here, and nothing
 // checked out.
-func fetchCode(ctx context.Context, c compute.CodeMount) (_ *repository, err error) {
+func (p *Provider) fetchCode(ctx context.Context, c compute.CodeMount) (_ *repository, err error) {
 	if _, err := exec.LookPath("git"); err != nil {
 		return nil, fail("", "", errors.ErrUnsupported, "this machine has no program git; install it")
 	}
 	r := &repository{mount: c}
-	if r.dir, err = os.MkdirTemp("", "compute-code-"); err != nil {
+	if r.dir, r.remove, err = p.newFetch(); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			r.remove()
+			_ = r.remove()
 		}
 	}()
 	r.git = filepath.Join(r.dir, "git")
@@ -61,8 +64,6 @@ func fetchCode(ctx context.Context, c compute.CodeMount) (_ *repository, err err
 	}
 	return r, r.fetch(ctx)
 }
-
-func (r *repository) remove() { _ = os.RemoveAll(r.dir) }
 
 // prepare writes git's only configuration, and gives the directory to whom git
 // runs as.
@@ -141,6 +142,8 @@ func (r *repository) credential() string {
 func (r *repository) run(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir, cmd.Env = r.dir, r.env()
+	runtime.LockOSThread() // git ends with the thread that starts it
+	defer runtime.UnlockOSThread()
 	var out, errs bounded
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	confine(cmd, r.isDir())

@@ -11,9 +11,11 @@ import (
 )
 
 // confine makes git a process group that ends as a whole. As root it gives up
-// root, unless it must read a directory of this machine.
+// root, unless it must read a directory of this machine. Where the system can do
+// that, it ends with this program.
 func confine(cmd *exec.Cmd, dir bool) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	endTogether(cmd.SysProcAttr)
 	if uid, ok := engine.Nobody(); ok && !dir {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: uid}
 	}

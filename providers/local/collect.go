@@ -75,7 +75,7 @@ func (p *Provider) collectNow() error {
 // removeUnused removes the layers that nothing refers to. The caller has the
 // lock on layers for itself.
 func (p *Provider) removeUnused() error {
-	if err := cmp.Or(removeTemps(p.state.path("snapshots")), removeTemps(p.state.path("steps"))); err != nil {
+	if err := cmp.Or(removeTemps(p.state.path("snapshots")), removeTemps(p.state.path("steps")), removeTemps(p.state.path("cache"))); err != nil {
 		return err
 	}
 	refs, err := p.references()

@@ -88,7 +88,7 @@ func TestKilledAtEveryStepOfThings(t *testing.T) {
 			told := perform(t, dir, &stepper{mode: "things", killAt: n, whoever: whoever})
 			c := newLocal(t, dir, local.Namespaces) // sweeps
 			verifyThings(t, c, told)
-			deleteThings(t, c)
+			deleteThings(t, c, dir)
 			requireNothingLeft(t, c, dir)
 		})
 	}
@@ -182,7 +182,7 @@ func verifyTemplate(t *testing.T, c *local.Provider, told story) {
 }
 
 // deleteThings deletes what requireNothingLeft does not.
-func deleteThings(t *testing.T, c *local.Provider) {
+func deleteThings(t *testing.T, c *local.Provider, _ string) {
 	t.Helper()
 	ctx := t.Context()
 	for info, err := range c.ListSandboxes(ctx, nil) {

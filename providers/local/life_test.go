@@ -63,6 +63,8 @@ func child(mode, dir string) error {
 		return acts(ctx, c)
 	case "things":
 		return things(ctx, c)
+	case "sources":
+		return sources(ctx, dir)
 	case "builds":
 		return builds(ctx, c)
 	case "older":

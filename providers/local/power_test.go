@@ -85,11 +85,11 @@ func (d disk) copy(to string) (err error) {
 // Whatever step the power fails at: what was acknowledged is there, and what
 // was not leaves nothing.
 func TestPowerLostAtEveryStep(t *testing.T) {
-	powerLost(t, "acts", verifyAfterPower, func(*testing.T, *local.Provider) {})
+	powerLost(t, "acts", verifyAfterPower, func(*testing.T, *local.Provider, string) {})
 }
 
 func TestPowerLostAtEveryStepOfThings(t *testing.T) {
-	powerLost(t, "things", func(t *testing.T, c *local.Provider, told story) {
+	powerLost(t, "things", func(t *testing.T, c *local.Provider, _ string, told story) {
 		told.done["run"] = false // which need not be on the disk
 		verifyThings(t, c, told)
 	}, deleteThings)
@@ -97,7 +97,7 @@ func TestPowerLostAtEveryStepOfThings(t *testing.T) {
 
 // powerLost has the power fail at steps of what a program does in a mode. Both
 // the machine that goes on and the one that starts again are then tidied up.
-func powerLost(t *testing.T, mode string, verify func(*testing.T, *local.Provider, story), tidy func(*testing.T, *local.Provider)) {
+func powerLost(t *testing.T, mode string, verify func(*testing.T, *local.Provider, string, story), tidy func(*testing.T, *local.Provider, string)) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can mount a disk")
@@ -113,7 +113,7 @@ func powerLost(t *testing.T, mode string, verify func(*testing.T, *local.Provide
 			copied := make(chan error, 1)
 			told := perform(t, dir, &stepper{mode: mode, killAt: n, before: func() { copied <- d.copy(after.image) }})
 			c := newLocal(t, dir, local.Namespaces)
-			tidy(t, c)
+			tidy(t, c, dir)
 			requireNothingLeft(t, c, dir)
 			select {
 			case err := <-copied:
@@ -124,8 +124,8 @@ func powerLost(t *testing.T, mode string, verify func(*testing.T, *local.Provide
 			after = after.mount(t)
 			dir = filepath.Join(after.dir, "state")
 			c = newLocal(t, dir, local.Namespaces)
-			verify(t, c, told)
-			tidy(t, c)
+			verify(t, c, dir, told)
+			tidy(t, c, dir)
 			requireNothingLeft(t, c, dir)
 		})
 	}
@@ -133,7 +133,7 @@ func powerLost(t *testing.T, mode string, verify func(*testing.T, *local.Provide
 
 // verifyAfterPower is verify, but for what a running sandbox has written: that
 // need not be on the disk.
-func verifyAfterPower(t *testing.T, c *local.Provider, told story) {
+func verifyAfterPower(t *testing.T, c *local.Provider, _ string, told story) {
 	t.Helper()
 	if !told.done["suspend"] {
 		told.done["write"], told.done["run"], told.done["rewrite"] = false, false, false

@@ -23,6 +23,7 @@ import (
 //	steps/KEY.json           the layer of a step of a build; see build_cache.go
 //	layers/ID/               files of a snapshot, a template, an image or a base, never changed
 //	cache/KEY.json           the layers of an image or a base; see cache.go
+//	fetches/ID/              where a fetch of code is under way; see code_place.go
 //	base/                    copies of this machine's files; see engine.Spec.StateDir
 //	making                   held shared while a directory is made; see lock_dir.go
 //	publish                  held while a sandbox is given its time of creation
@@ -83,7 +84,7 @@ const stateVersion = 1
 func openState(dir string) (*state, error) {
 	s := &state{dir: dir}
 	for _, d := range []string{dir, s.path("sandboxes"), s.path("snapshots"), s.path("layers"), s.path("cache"), s.path("volumes"),
-		s.path("templates"), s.path("steps")} {
+		s.path("templates"), s.path("steps"), s.path("fetches")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, err
 		}

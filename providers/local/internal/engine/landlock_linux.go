@@ -89,11 +89,11 @@ func (l *restricted) launch(ctx context.Context) error {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = ours.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if err := l.converse(ours); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
+	err = l.converse(ours)
+	if !stop() {
+		return context.Cause(ctx) // whoever started it may not look any more
+	}
+	if err != nil {
 		return err
 	}
 	adopt(l.proc)

@@ -154,11 +154,11 @@ func (l *launcher) launch(ctx context.Context) error {
 	l.limits.protect(l.proc.Pid)
 	joined := l.limits.join(l.proc.Pid)
 	stop := context.AfterFunc(ctx, func() { _ = ours.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if err := l.converse(ours, joined); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
+	err = l.converse(ours, joined)
+	if !stop() {
+		return context.Cause(ctx) // whoever started it may not look any more
+	}
+	if err != nil {
 		return err
 	}
 	adopt(l.proc)
