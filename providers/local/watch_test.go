@@ -64,7 +64,7 @@ func TestWatch(t *testing.T) {
 		{"to outside", "mv x ..", []string{"removed x"}},
 		{"a new directory", "mkdir d; sleep 0.1; touch d/f", []string{"created d", "created d/f"}},
 		{"a directory's rename", "mv d e; sleep 0.1; touch e/g", []string{"removed d", "created e", "created e/f", "created e/g"}},
-		{"a tree's removal", "rm -r e", []string{"removed e/f", "removed e/g", "removed e"}},
+		{"a tree's removal", "rm e/f && rm -r e", []string{"removed e/f", "removed e/g", "removed e"}},
 		{"the name of what was removed", "mkdir e; sleep 0.1; touch e/f", []string{"created e", "created e/f"}},
 		{"behind a link", "touch link/f", nil},
 		{"odd names", "touch 'a\nb' \"$(printf '\\377')\" \"it's\"", []string{"created a\nb", "created \xff", "created it's"}},
