@@ -40,6 +40,11 @@ func sourcesCode() ([]compute.CodeMount, error) {
 	return []compute.CodeMount{{URL: string(url), Path: "/code"}}, err
 }
 
+// sourcesLimited has code on a file system of its own, where there can be one.
+func sourcesLimited(code []compute.CodeMount) *compute.CreateSandboxOptions {
+	return &compute.CreateSandboxOptions{Code: code, Resources: compute.Resources{DiskMiB: 16}}
+}
+
 // sourcesTemplate is built of all of them.
 func sourcesTemplate(name string) *compute.CreateTemplateOptions {
 	return &compute.CreateTemplateOptions{Name: name, Context: os.DirFS(filepath.Join(os.Getenv(sourcesEnv), "context")),
@@ -71,6 +76,7 @@ func sources(ctx context.Context, dir string) error {
 		create("bare", bare, nil),
 		create("code", with, &compute.CreateSandboxOptions{Code: code}),
 		create("image", with, &compute.CreateSandboxOptions{Image: "example/image:1"}),
+		create("limited", with, sourcesLimited(code)),
 		{"pull", func() error { return with.PullImage(ctx, "example/image:1") }},
 		{"build", func() (err error) {
 			if tpl, err = with.CreateTemplate(ctx, sourcesTemplate("t")); err == nil {
@@ -155,9 +161,10 @@ func verifySources(t *testing.T, c *local.Provider, dir string, told story) {
 		opts          *compute.CreateSandboxOptions
 		file, content string
 	}{
-		"bare":  {bare, nil, "/packed", "packed\n"},
-		"code":  {with, &compute.CreateSandboxOptions{Code: code}, "/code/f", "3\n"},
-		"image": {with, &compute.CreateSandboxOptions{Image: "example/image:1"}, "/layered", "layered\n"},
+		"bare":    {bare, nil, "/packed", "packed\n"},
+		"code":    {with, &compute.CreateSandboxOptions{Code: code}, "/code/f", "3\n"},
+		"limited": {with, sourcesLimited(code), "/code/f", "3\n"},
+		"image":   {with, &compute.CreateSandboxOptions{Image: "example/image:1"}, "/layered", "layered\n"},
 	} {
 		sb, err := c.GetSandbox(ctx, told.ids[what])
 		told.requireFound(t, err, what, "destroy")

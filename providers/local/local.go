@@ -150,11 +150,12 @@
 // # When the power fails
 //
 // What was acknowledged is there afterwards, and what was not leaves nothing:
-// sandboxes, snapshots, templates, volumes, and all files of snapshots and of
-// suspended sandboxes. What a running sandbox has written since then may be
-// lost, also what it has flushed: its overlays are volatile, which spares a
-// flush of the disk whenever a sandbox ends. A program that is killed, this one
-// or an init, loses nothing that was written.
+// sandboxes with what they were asked to be made with, snapshots, templates,
+// volumes, and all files of snapshots and of suspended sandboxes. What a running
+// sandbox has written since then may be lost, also what it has flushed: its
+// overlays are volatile, which spares a flush of the disk whenever a sandbox
+// ends. A program that is killed, this one or an init, loses nothing that was
+// written.
 //
 // # Volumes
 //

@@ -42,6 +42,7 @@ type machine interface {
 	Dial(ctx context.Context, network, address string) (net.Conn, error)
 	Ping(ctx context.Context) error
 	Snapshot(ctx context.Context, layer string) error
+	Flush(ctx context.Context) error // what is in file systems of its own, to that of the state directory
 	Shutdown(ctx context.Context) error
 }
 

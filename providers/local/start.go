@@ -43,6 +43,17 @@ func (p *Provider) applyStart(m *meta, spec *engine.Spec) error {
 }
 
 // ready does in a sandbox that runs what must be done before others see it.
+// The disk has it then: it is what the sandbox was asked to be made with, and not
+// what it has written since.
 func (p *Provider) ready(ctx context.Context, op string, m *meta) error {
-	return p.readyTemplate(ctx, op, m)
+	if len(m.todo.code)+len(m.todo.launch) == 0 {
+		return nil
+	}
+	if err := p.readyTemplate(ctx, op, m); err != nil {
+		return err
+	}
+	if err := p.handle(m).with(ctx, op, func(m machine) error { return m.Flush(ctx) }); err != nil {
+		return err
+	}
+	return p.outside(op, "", flushAll(p.state.box(m.ID)))
 }

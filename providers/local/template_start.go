@@ -83,9 +83,6 @@ func (p *Provider) onTemplate(m *meta) bool {
 
 // readyTemplate checks out code and runs the template's launch commands.
 func (p *Provider) readyTemplate(ctx context.Context, op string, m *meta) error {
-	if len(m.todo.code)+len(m.todo.launch) == 0 {
-		return nil
-	}
 	s := p.handle(m)
 	for i, c := range m.todo.code {
 		if err := p.checkOut(ctx, op, s, c); err != nil {

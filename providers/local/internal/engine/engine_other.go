@@ -77,6 +77,7 @@ func RemoveLayer(string) error { return errSystem }
 func (b *Box) Dir() string                                            { return "" }
 func (b *Box) Upper() string                                          { return "" }
 func (b *Box) Ping(context.Context) error                             { return errSystem }
+func (b *Box) Flush(context.Context) error                            { return errSystem }
 func (b *Box) Shutdown(context.Context) error                         { return errSystem }
 func (b *Box) Freeze(context.Context) error                           { return errSystem }
 func (b *Box) Thaw(context.Context) error                             { return errSystem }

@@ -114,7 +114,9 @@ type run struct {
 	call     *call
 	budget   budget
 	started  func() // called when the command runs, if it has an input
+	running  atomic.Bool
 	killed   atomic.Bool
+	hurries  sync.Mutex
 	pumps    sync.WaitGroup
 	exited   atomic.Int64 // when, in Unix nanoseconds
 	owed     [2]atomic.Int64
@@ -142,12 +144,33 @@ func (r *run) wait(ctx context.Context, stop func() bool) (Exit, error) {
 	return exitOf(reply.Exit), nil
 }
 
-// kill has init kill the command. If that does not run yet init is not waited
-// for: it kills a command whose connection has ended.
+// kill has init kill the command, now or as soon as it runs.
 func (r *run) kill() {
-	_ = r.call.SetReadDeadline(time.Now().Add(startGrace))
-	r.killed.Store(true) // the deadline is the reader's from now on
+	r.killed.Store(true)
+	r.hurry()
 	_ = r.call.Send(&wire.Request{Op: wire.OpKill})
+}
+
+// hurry bounds how long init may take, once the command is to be killed. If that
+// does not run yet init is not waited for long: it kills a command whose
+// connection has ended.
+func (r *run) hurry() {
+	r.hurries.Lock()
+	defer r.hurries.Unlock()
+	if r.running.Load() {
+		_ = r.call.SetDeadline(time.Now().Add(grace))
+	} else {
+		_ = r.call.SetDeadline(time.Now().Add(startGrace))
+	}
+}
+
+// runs notes that the command has been started. It reports whether that is news.
+func (r *run) runs() bool {
+	news := !r.running.Swap(true)
+	if news && r.killed.Load() {
+		r.hurry()
+	}
+	return news
 }
 
 // outcome receives the answer that the command has ended, and those before it:
@@ -162,11 +185,8 @@ func (r *run) outcome() (reply wire.Reply, err error) {
 		switch {
 		case err != nil, reply.Done, reply.Fault.Code != "":
 			return reply, err
-		case r.started != nil:
+		case r.runs() && r.started != nil:
 			r.started()
-			r.started = nil
-		case r.killed.Load():
-			_ = r.call.SetReadDeadline(time.Now().Add(grace))
 		}
 	}
 	return reply, wire.ErrMalformed

@@ -49,11 +49,19 @@ func (b *Box) dialGVisor(ctx context.Context) (wire.Conn, error) {
 // Snapshot copies what the sandbox has written into a new layer.
 func (b GVisorBox) Snapshot(ctx context.Context, layer string) error {
 	return b.WhileFrozen(ctx, func() error {
-		if _, err := b.ask(ctx, &wire.Request{Op: wire.OpSync}); err != nil {
+		if err := b.Flush(ctx); err != nil {
 			return err
 		}
 		return CopyLayer(ctx, b.Upper(), layer)
 	})
+}
+
+// Flush is as that of a Box. A kernel of its own holds some, too.
+func (b GVisorBox) Flush(ctx context.Context) error {
+	if _, err := b.ask(ctx, &wire.Request{Op: wire.OpSync}); err != nil {
+		return err
+	}
+	return b.Box.Flush(ctx)
 }
 
 // Ping asks the sandbox for a sign of life. It waits for one that is being

@@ -215,6 +215,20 @@ func openUpper(upper string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), upper), nil
 }
 
+// Flush writes back what a file system holds that is the sandbox's own: the image
+// of what it writes. What is in the state directory's file system is not flushed.
+func (b *Box) Flush(context.Context) error {
+	if _, ok := imageOf(b.Upper()); !ok {
+		return nil
+	}
+	upper, err := openUpper(b.Upper())
+	if err != nil {
+		return err
+	}
+	defer upper.Close()
+	return os.NewSyscallError("syncfs", unix.Syncfs(int(upper.Fd())))
+}
+
 // prepareImage makes the sandbox's image, where there can be one. Elsewhere
 // init keeps the quota.
 func (l *launcher) prepareImage() {

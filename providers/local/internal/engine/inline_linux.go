@@ -6,9 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
-	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
@@ -39,10 +37,8 @@ func (x *inlineRun) complete(ctx context.Context, cmd Command) (Exit, error) {
 
 // inlineRun is a command under way, whose streams come in frames.
 type inlineRun struct {
-	run     // for its writer's errors
-	running atomic.Bool
+	run     // for its outcome and its writer's errors
 	sending sync.Mutex
-	hurries sync.Mutex
 	window  chan struct{} // a place for each frame of input that may be under way
 	full    chan struct{} // closed when the command takes no more input
 	ended   chan struct{} // closed when there is nothing more to come
@@ -82,7 +78,7 @@ func (x *inlineRun) begun(ctx context.Context) error {
 		x.call.close()
 		return err
 	}
-	return x.runs()
+	return x.begins()
 }
 
 func (x *inlineRun) send(r *wire.Request) error {
@@ -165,35 +161,20 @@ func (x *inlineRun) wait(ctx context.Context) (Exit, error) {
 	return exit, err
 }
 
-// kill has init kill the command, now or as soon as it runs. That is not waited
-// for long: init kills a command whose connection has ended.
+// kill has init kill the command, now or as soon as it runs.
 func (x *inlineRun) kill() {
 	x.killed.Store(true)
 	x.hurry()
 	_ = x.send(&wire.Request{Op: wire.OpKill})
 }
 
-// hurry bounds how long init may take, once the command is to be killed.
-func (x *inlineRun) hurry() {
-	x.hurries.Lock()
-	defer x.hurries.Unlock()
-	if x.running.Load() {
-		_ = x.call.SetDeadline(time.Now().Add(grace))
-	} else {
-		_ = x.call.SetDeadline(time.Now().Add(startGrace))
-	}
-}
-
-// runs notes that the command has been started.
-func (x *inlineRun) runs() error {
-	if x.running.Swap(true) {
+// begins notes that the command has been started.
+func (x *inlineRun) begins() error {
+	if !x.runs() {
 		return wire.ErrMalformed // init is not trusted to stop
 	}
 	if x.started != nil {
 		x.started()
-	}
-	if x.killed.Load() {
-		x.hurry()
 	}
 	return nil
 }
@@ -223,7 +204,7 @@ func (x *inlineRun) receive() (Exit, error) {
 		case r.Done:
 			return exitOf(r.Exit), nil
 		default:
-			err = x.runs()
+			err = x.begins()
 		}
 		if err != nil {
 			return Exit{}, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/computekit/compute/providers/local/internal/wire"
 )
@@ -42,10 +41,8 @@ func (b *Box) ExecInShell(ctx context.Context, id, word string, cmd Command) (Ex
 func finishInShell(ctx context.Context, c *call, cmd Command) (Exit, error) {
 	defer c.close()
 	c.release()
-	stop := context.AfterFunc(ctx, func() {
-		_ = c.Send(&wire.Request{Op: wire.OpKill}) // before its turn it is given up
-		_ = c.SetReadDeadline(time.Now().Add(grace))
-	})
+	r := run{call: c}
+	stop := r.killAfter(ctx) // before its turn it is given up
 	defer stop()
 	want := 2
 	if cmd.Stdin != nil {
@@ -56,7 +53,7 @@ func finishInShell(ctx context.Context, c *call, cmd Command) (Exit, error) {
 		return Exit{}, err
 	}
 	defer func() { wire.CloseAll(files) }()
-	r := run{call: c}
+	r.runs()
 	if cmd.Stdin != nil {
 		defer stopFeeding(files[0])
 		r.feed(files[0], cmd.Stdin)

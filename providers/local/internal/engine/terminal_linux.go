@@ -49,9 +49,7 @@ func newTerminal(ctx context.Context, c *call, cmd Command) (*Terminal, error) {
 		c.close()
 		return nil, err
 	}
-	if r.killed.Load() {
-		_ = c.SetReadDeadline(time.Now().Add(grace))
-	}
+	r.runs()
 	t := &Terminal{call: c, file: files[0], done: make(chan struct{}), budget: budget{limit: cmd.MaxOutput}}
 	go func() {
 		defer close(t.done)

@@ -158,6 +158,9 @@ func (m *Machine) isClosed() bool {
 	return m.closed
 }
 
+// Flush has nothing to do: m has no file system of its own.
+func (m *Machine) Flush(ctx context.Context) error { return m.enter(ctx) }
+
 // Ping fails with engine.ErrGone if m has ended.
 func (m *Machine) Ping(ctx context.Context) error { return m.enter(ctx) }
 
