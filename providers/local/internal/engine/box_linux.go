@@ -200,6 +200,17 @@ func dialOnce(path string) (conn *net.UnixConn, err error) {
 	return conn, err
 }
 
+// giveUp closes the connection, and waits a while for init to close its end, too:
+// what it was to do is undone then.
+func (c *call) giveUp() {
+	c.release()
+	if c.CloseWrite() == nil {
+		_ = c.SetReadDeadline(time.Now().Add(time.Second))
+		_, _ = io.Copy(io.Discard, io.LimitReader(c.UnixConn, wire.MaxReply))
+	}
+	c.close()
+}
+
 func (c *call) close() {
 	c.stop()
 	_ = c.Conn.Close()

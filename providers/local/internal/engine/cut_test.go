@@ -149,3 +149,47 @@ func TestCutInShellAsItIsSent(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "goes on\n", out.String())
 }
+
+// A process in the background that was started, and whose start was not
+// acknowledged, is none.
+func TestStartIsCommitted(t *testing.T) {
+	start := func(t *testing.T, b *Box) *call {
+		c, err := b.call(t.Context(), request(wire.OpStart, Command{Argv: []string{"/bin/sh", "-c", ": >begun; while sleep 0.01; do echo >>beat; done"}}))
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			e, err := b.Stat(t.Context(), "beat")
+			return err == nil && e.Size > 0
+		}, 20*time.Second, time.Millisecond)
+		return c
+	}
+	for name, end := range map[string]func(*call){
+		"given up":   func(c *call) { c.giveUp() },
+		"hung up":    func(c *call) { c.close() },
+		"other word": func(c *call) { _ = c.Send(&wire.Request{Op: wire.OpKill}); c.close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t)
+			end(start(t, b))
+			if name != "given up" {
+				require.Eventually(t, func() bool {
+					all, err := b.Processes(t.Context())
+					return err == nil && len(all) == 0
+				}, 20*time.Second, time.Millisecond)
+			}
+			all, err := b.Processes(t.Context())
+			require.NoError(t, err)
+			assert.Empty(t, all)
+			before, err := b.Stat(t.Context(), "beat")
+			require.NoError(t, err)
+			time.Sleep(100 * time.Millisecond)
+			after, err := b.Stat(t.Context(), "beat")
+			require.NoError(t, err)
+			assert.Equal(t, before.Size, after.Size, "it lives on")
+			p, err := b.StartProcess(t.Context(), Command{Argv: []string{"sleep", "1000"}})
+			require.NoError(t, err)
+			assert.Equal(t, "2", p.ID, "no ID is used again")
+			_, err = b.Process(t.Context(), p.ID)
+			require.NoError(t, err)
+		})
+	}
+}

@@ -19,34 +19,53 @@ import (
 func (b *Box) StartProcess(ctx context.Context, cmd Command) (Process, error) {
 	req := request(wire.OpStart, cmd)
 	req.Stdin = cmd.KeepStdin
-	if cmd.Held == 0 {
-		return b.process(ctx, req)
+	if cmd.Held != 0 {
+		req.Hold, req.Stream = true, int(cmd.Held)
 	}
-	req.Hold, req.Stream = true, int(cmd.Held)
 	c, err := b.call(ctx, req)
 	if err != nil {
 		return Process{}, err
 	}
-	r, err := c.reply()
-	if err == nil && len(r.Processes) != 1 {
-		err = wire.ErrMalformed
+	p, err := c.started()
+	switch {
+	case err != nil:
+		c.giveUp()
+	case cmd.Held == 0:
+		c.close()
+	default:
+		c.release()
+		context.AfterFunc(cmd.HoldContext, c.close)
+	}
+	return p, err
+}
+
+// started receives a process that has been started, and commits to it.
+func (c *call) started() (Process, error) {
+	p, err := c.process()
+	if err == nil {
+		if err = c.Send(&wire.Request{Op: wire.OpCommit}); err != nil {
+			err = c.failed(err)
+		}
 	}
 	if err != nil {
-		c.close()
 		return Process{}, err
 	}
-	c.release()
-	context.AfterFunc(cmd.HoldContext, c.close)
-	return processOf(r.Processes[0]), nil
+	return p, nil
 }
 
 // Process returns what is known of a background process.
 func (b *Box) Process(ctx context.Context, id string) (Process, error) {
-	return b.process(ctx, &wire.Request{Op: wire.OpInfo, ID: id})
+	c, err := b.call(ctx, &wire.Request{Op: wire.OpInfo, ID: id})
+	if err != nil {
+		return Process{}, err
+	}
+	defer c.close()
+	return c.process()
 }
 
-func (b *Box) process(ctx context.Context, req *wire.Request) (Process, error) {
-	r, err := b.ask(ctx, req)
+// process receives a process.
+func (c *call) process() (Process, error) {
+	r, err := c.reply()
 	if err != nil {
 		return Process{}, err
 	}

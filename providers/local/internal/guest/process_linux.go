@@ -2,6 +2,7 @@ package guest
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -54,20 +55,37 @@ func (t *table) add(p *process) error {
 }
 
 func (t *table) evict() bool {
-	for i, p := range t.order {
+	for _, p := range t.order {
 		select {
 		case <-p.exited:
+			t.forget(p)
+			return true
 		default:
-			continue
 		}
-		t.order = append(t.order[:i:i], t.order[i+1:]...)
-		delete(t.byID, p.id)
-		p.stdout.Forget()
-		p.stderr.Forget()
-		p.mark.close()
-		return true
 	}
 	return false
+}
+
+// forget drops a process that has ended. The caller has the lock.
+func (t *table) forget(p *process) {
+	i := slices.Index(t.order, p)
+	if i < 0 {
+		return // it made room for another
+	}
+	t.order = slices.Delete(slices.Clone(t.order), i, i+1)
+	delete(t.byID, p.id)
+	p.stdout.Forget()
+	p.stderr.Forget()
+	p.mark.close()
+}
+
+// undo ends a process that nobody knows of.
+func (t *table) undo(p *process) {
+	_ = killTree(p.mark.inode)
+	<-p.exited
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.forget(p)
 }
 
 func (t *table) get(id string) (*process, error) {
@@ -91,7 +109,11 @@ func (s *server) startProcess(c wire.Conn, r *wire.Request) {
 		reply(c, err)
 		return
 	}
-	if c.Send(&wire.Reply{ID: p.id, PID: p.pid, Processes: []wire.Process{p.describe()}}) == nil && r.Hold {
+	if c.Send(&wire.Reply{ID: p.id, PID: p.pid, Processes: []wire.Process{p.describe()}}) != nil || !wasCommitted(c) {
+		s.table.undo(p)
+		return
+	}
+	if r.Hold {
 		select {
 		case <-p.exited:
 		case <-hangup(c):
@@ -99,6 +121,14 @@ func (s *server) startProcess(c wire.Conn, r *wire.Request) {
 	}
 	p.stdout.Release()
 	p.stderr.Release()
+}
+
+// wasCommitted reports whether the host has received the last answer.
+func wasCommitted(c wire.Conn) bool {
+	var r wire.Request
+	files, err := c.Receive(&r, wire.MaxRequest)
+	wire.CloseAll(files)
+	return err == nil && r.Op == wire.OpCommit
 }
 
 func (s *server) background(r *wire.Request) (*process, error) {

@@ -14,7 +14,7 @@ import (
 
 // Version is the protocol spoken by this package. It is part of every frame,
 // since an init outlives the program, and so the library, that started it.
-const Version = 3
+const Version = 4
 
 // Limits of a frame's payload, by what the frame carries.
 const (

@@ -76,6 +76,9 @@ func (s *Size) fields(c *codec) {
 // ends of both outputs. The answer comes when the command has ended. Before it come
 // replies that are not Done: if there is Stdin, one when the command has been
 // started; and one when an OpKill has arrived after that.
+//
+// A process that OpStart has started is killed if the connection ends before an
+// OpCommit: then nobody knows of it.
 type Request struct {
 	Op     string
 	Argv   []string
