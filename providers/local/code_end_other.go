@@ -4,4 +4,4 @@ package local
 
 import "syscall"
 
-func endTogether(*syscall.SysProcAttr) {}
+func endTogether(*syscall.SysProcAttr, bool) {}

@@ -26,8 +26,7 @@ import (
 // directory of their own under the system's temporary one. Whoever fetched it
 // must remove it; what cannot be removed is swept.
 type repository struct {
-	dir    string // of all
-	remove func() error
+	*fetch
 	git    string // below dir, the bare repository
 	mount  compute.CodeMount
 	branch string // to be checked out, or
@@ -47,7 +46,7 @@ func (p *Provider) fetchCode(ctx context.Context, c compute.CodeMount) (_ *repos
 		return nil, fail("", "", errors.ErrUnsupported, "this machine has no program git; install it")
 	}
 	r := &repository{mount: c}
-	if r.dir, r.remove, err = p.newFetch(); err != nil {
+	if r.fetch, err = p.newFetch(); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -62,7 +61,7 @@ func (p *Provider) fetchCode(ctx context.Context, c compute.CodeMount) (_ *repos
 	if _, err := r.run(ctx, "init", "--quiet", "--bare", "--template=", r.git); err != nil {
 		return nil, err
 	}
-	return r, r.fetch(ctx)
+	return r, r.fetchAll(ctx)
 }
 
 // prepare writes git's only configuration, and gives the directory to whom git
@@ -72,7 +71,7 @@ func (r *repository) prepare() error {
 	if err := os.WriteFile(config, []byte(gitConfig), 0o600); err != nil {
 		return err
 	}
-	return giveAway(r.isDir(), r.dir, config)
+	return giveAway(r.isDir(), config, r.dir)
 }
 
 const gitConfig = `[core]
@@ -140,14 +139,22 @@ func (r *repository) credential() string {
 
 // run runs git and returns what it printed.
 func (r *repository) run(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "git", args...)
-	cmd.Dir, cmd.Env = r.dir, r.env()
 	runtime.LockOSThread() // git ends with the thread that starts it
 	defer runtime.UnlockOSThread()
 	var out, errs bounded
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	confine(cmd, r.isDir())
-	if err := cmd.Start(); err != nil {
+	var cmd *exec.Cmd
+	start := func(together bool) error {
+		cmd = exec.CommandContext(ctx, "git", args...)
+		cmd.Dir, cmd.Env, cmd.ExtraFiles = r.dir, r.env(), []*os.File{r.held}
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		confine(cmd, r.isDir(), together)
+		return cmd.Start()
+	}
+	err := start(true)
+	if err != nil && ctx.Err() == nil {
+		err = start(false)
+	}
+	if err != nil {
 		return "", err
 	}
 	limitFiles(cmd)
@@ -184,8 +191,8 @@ func (b *bounded) Write(p []byte) (int, error) {
 
 var fullHash = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
-// fetch fetches all branches and tags, and decides what is checked out.
-func (r *repository) fetch(ctx context.Context) error {
+// fetchAll fetches all branches and tags, and decides what is checked out.
+func (r *repository) fetchAll(ctx context.Context) error {
 	in := func(args ...string) (string, error) {
 		return r.run(ctx, append([]string{"--git-dir=" + r.git}, args...)...)
 	}

@@ -11,11 +11,12 @@ import (
 )
 
 // confine makes git a process group that ends as a whole. As root it gives up
-// root, unless it must read a directory of this machine. Where the system can do
-// that, it ends with this program.
-func confine(cmd *exec.Cmd, dir bool) {
+// root, unless it must read a directory of this machine. It ends with this
+// program, where the system can do that, and then whatever it runs does, too, if
+// together: that takes more.
+func confine(cmd *exec.Cmd, dir, together bool) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	endTogether(cmd.SysProcAttr)
+	endTogether(cmd.SysProcAttr, together)
 	if uid, ok := engine.Nobody(); ok && !dir {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: uid}
 	}

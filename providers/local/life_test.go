@@ -65,6 +65,8 @@ func child(mode, dir string) error {
 		return things(ctx, c)
 	case "sources":
 		return sources(ctx, dir)
+	case "fetch":
+		return fetching(ctx, c)
 	case "builds":
 		return builds(ctx, c)
 	case "older":

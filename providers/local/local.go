@@ -326,6 +326,7 @@ func New(cfg Config) (*Provider, error) {
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.sweeper.logger = cfg.Logger
+	p.sweeper.rest = p.sweepFetches()
 	p.look(false)
 	if err := p.sweepRest(p.ctx); err != nil {
 		p.cancel()

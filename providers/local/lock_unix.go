@@ -19,6 +19,21 @@ func lock(file string, exclusive, wait bool) (unlock func(), err error) {
 
 // lockFile is lock with flags for opening the file.
 func lockFile(file string, flags int, exclusive, wait bool) (unlock func(), err error) {
+	f, err := openLocked(file, flags, exclusive, wait)
+	if f == nil {
+		return nil, err
+	}
+	return func() {
+		// Closing alone would leave the lock to a process that this program is
+		// starting, which has the descriptor too until it executes its own.
+		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+		_ = f.Close()
+	}, nil
+}
+
+// openLocked is lockFile for a lock that lasts until the file, and whatever has
+// inherited it, is closed.
+func openLocked(file string, flags int, exclusive, wait bool) (*os.File, error) {
 	f, err := os.OpenFile(file, os.O_RDWR|flags, 0o600)
 	if err != nil {
 		return nil, err
@@ -43,12 +58,7 @@ func lockFile(file string, flags int, exclusive, wait bool) (unlock func(), err 
 		}
 		return nil, &fs.PathError{Op: "lock", Path: file, Err: err}
 	}
-	return func() {
-		// Closing alone would leave the lock to a process that this program is
-		// starting, which has the descriptor too until it executes its own.
-		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
-		_ = f.Close()
-	}, nil
+	return f, nil
 }
 
 // device tells file systems apart.

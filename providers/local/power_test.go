@@ -166,6 +166,20 @@ func TestPowerLostWithImages(t *testing.T) {
 	suspended := disk{image: filepath.Join(t.TempDir(), "suspended")}
 	require.NoError(t, d.copy(suspended.image))
 
+	// What a sandbox is made with is there when that is acknowledged.
+	tpl, err := c.CreateTemplate(ctx, &compute.CreateTemplateOptions{Name: "t", Launch: []string{"echo kept >launched; echo kept >/v/launched"}})
+	require.NoError(t, err)
+	launched := limited(t, c, compute.CreateSandboxOptions{Template: tpl.ID, Mounts: []compute.Mount{{Volume: vol.ID, Path: "/v"}},
+		Resources: compute.Resources{DiskMiB: 16}}, local.Limits{})
+	made := disk{image: filepath.Join(t.TempDir(), "made")}
+	require.NoError(t, d.copy(made.image))
+	remade, err := newLocal(t, filepath.Join(made.mount(t).dir, "state"), local.Namespaces).GetSandbox(ctx, launched.ID())
+	require.NoError(t, err)
+	require.NoError(t, compute.Resume(ctx, remade))
+	requireFile(t, remade, "launched", "kept\n")
+	requireFile(t, remade, "/v/launched", "kept\n")
+	require.NoError(t, remade.Destroy(ctx))
+
 	// Of images in it, the disk has not been told that they are mounted.
 	dir = filepath.Join(suspended.mount(t).dir, "state")
 	again, err := newLocal(t, dir, local.Namespaces).GetSandbox(ctx, sb.ID())

@@ -2,6 +2,8 @@ package local
 
 import (
 	"context"
+	"errors"
+	"os"
 
 	"github.com/computekit/compute"
 	"github.com/computekit/compute/providers/local/internal/engine"
@@ -52,8 +54,29 @@ func (p *Provider) ready(ctx context.Context, op string, m *meta) error {
 	if err := p.readyTemplate(ctx, op, m); err != nil {
 		return err
 	}
-	if err := p.handle(m).with(ctx, op, func(m machine) error { return m.Flush(ctx) }); err != nil {
+	var own error
+	err := p.handle(m).with(ctx, op, func(m machine) error {
+		own = m.Flush(ctx)
+		if errors.Is(own, engine.ErrGone) || ctx.Err() != nil {
+			return own
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
-	return p.outside(op, "", flushAll(p.state.box(m.ID)))
+	return p.outside(op, "", errors.Join(own, p.flushVolumes(m), flushAll(p.state.box(m.ID))))
+}
+
+// flushVolumes has the disk take what is in those of a sandbox's volumes that are
+// file systems of their own.
+func (p *Provider) flushVolumes(m *meta) error {
+	var errs []error
+	for _, mount := range m.Mounts {
+		disk := p.state.volumeDisk(mount.Volume)
+		if _, err := os.Lstat(disk); err == nil && !mount.ReadOnly {
+			errs = append(errs, engine.FlushDisk(disk))
+		}
+	}
+	return errors.Join(errs...)
 }

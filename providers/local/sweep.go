@@ -18,7 +18,7 @@ func (p *Provider) sweep(ctx context.Context) error {
 
 // sweepRest is sweep but for sandboxes.
 func (p *Provider) sweepRest(ctx context.Context) error {
-	return errors.Join(p.sweepVolumes(), p.sweepFetches(), p.sweepBuilds(ctx), p.collectBases(), p.sweepProbes(ctx))
+	return errors.Join(p.sweepVolumes(), p.sweepBuilds(ctx), p.collectBases(), p.sweepProbes(ctx))
 }
 
 // sweepProbes removes what is left of tries whether this machine can isolate.

@@ -95,7 +95,7 @@ func (p *Provider) look(all bool) {
 	w.due = earlier(w.due, due)
 	w.mu.Unlock()
 	if all {
-		w.rest = p.sweepRest(p.ctx)
+		w.rest = errors.Join(p.sweepRest(p.ctx), p.sweepFetches())
 	}
 	if p.ctx.Err() == nil {
 		w.note(errors.Join(err, w.rest))

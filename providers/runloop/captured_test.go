@@ -3,6 +3,8 @@ package runloop_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/computekit/compute/computetest"
 	"github.com/computekit/compute/providers/runloop"
 	"github.com/computekit/compute/providers/runloop/runloopapi"
+	"github.com/computekit/compute/providers/stub"
 )
 
 // quickly are devboxes in which the scripts of commands are quick, and in which
@@ -135,6 +138,40 @@ func (s *slowAnswer) RoundTrip(r *http.Request) (*http.Response, error) {
 		err = r.Context().Err()
 	}
 	return resp, err
+}
+
+// hung never answers what runs a command.
+type hung struct{ http.RoundTripper }
+
+func (h hung) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.URL.Path, "/execute_async") {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	return h.RoundTripper.RoundTrip(r)
+}
+
+// Why the context has ended is why the command has failed.
+func TestCauseOfKilledCommand(t *testing.T) {
+	e := newEmulated(t, stub.New(stub.Config{}), false, runloop.Config{}, runloopapi.WithHTTPClient(&http.Client{Transport: hung{&http.Transport{}}}))
+	sb := computetest.NewSandbox(t, e.Provider, nil)
+	run := func(ctx context.Context) error {
+		cmd := compute.Exec("true")
+		cmd.Stdout = io.Discard
+		_, err := sb.RunCommand(ctx, cmd)
+		return err
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := run(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NotErrorIs(t, err, context.Canceled)
+	why := errors.New("why")
+	ctx, stop := context.WithCancelCause(t.Context())
+	time.AfterFunc(50*time.Millisecond, func() { stop(why) })
+	err = run(ctx)
+	require.ErrorIs(t, err, why)
+	require.ErrorIs(t, err, context.Canceled)
 }
 
 // What a command has printed is there if its context ends before the service has

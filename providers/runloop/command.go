@@ -263,11 +263,18 @@ func (r *run) stop(t *tail, cancel context.CancelFunc, cause error) (*compute.Re
 func (s *Sandbox) startAsync(ctx context.Context, text string, l *launch) (string, error) {
 	params := &runloopapi.ExecuteAsyncParams{Command: text, AttachStdin: l.feed}
 	for n := 0; ; n++ {
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
 		long, stop := lingering(ctx, startGrace)
 		view, err := s.p.client.Devboxes.ExecuteAsync(long, s.id, params, runloopapi.WithRequestRetries(0))
+		given := long.Err() != nil
 		stop()
 		if err == nil {
 			return view.ExecutionID, nil
+		}
+		if given {
+			return "", context.Cause(ctx)
 		}
 		var api *runloopapi.Error
 		if !errors.As(err, &api) || api.StatusCode != http.StatusTooManyRequests || n >= 4 {

@@ -141,6 +141,9 @@ func (b *Box) call(ctx context.Context, r *wire.Request, files ...int) (*call, e
 	if c := b.callSpare(ctx, r, files...); c != nil {
 		return c, nil
 	}
+	if ctx.Err() != nil { // that may be why
+		return nil, context.Cause(ctx)
+	}
 	conn, err := b.dial(ctx)
 	if err != nil {
 		return nil, err

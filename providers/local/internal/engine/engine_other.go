@@ -69,6 +69,9 @@ func MakeVolume(string) error { return errSystem }
 // MakeDisk fails: there are no sandboxes on this system.
 func MakeDisk(context.Context, string, int) error { return errSystem }
 
+// FlushDisk fails: there are no sandboxes on this system.
+func FlushDisk(string) error { return errSystem }
+
 // RemoveLayer fails: there are no sandboxes on this system.
 func RemoveLayer(string) error { return errSystem }
 

@@ -29,6 +29,21 @@ func MakeVolume(dir string) error {
 	return ids.give(dir)
 }
 
+// FlushDisk writes back what the file system of MakeDisk holds.
+func FlushDisk(image string) error {
+	mount, err := quota.Open(image)
+	if err != nil {
+		return err
+	}
+	defer mount.Close()
+	fd, err := unix.Openat(int(mount.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: image, Err: err}
+	}
+	defer unix.Close(fd)
+	return os.NewSyscallError("syncfs", unix.Syncfs(fd))
+}
+
 // MakeDisk is MakeVolume for one of a size, which is kept in a file. The error
 // matches errors.ErrUnsupported if this system cannot do that.
 func MakeDisk(ctx context.Context, image string, sizeMiB int) error {

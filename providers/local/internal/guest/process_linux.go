@@ -36,6 +36,7 @@ type process struct {
 	stderr  *spool.Spool
 	input   sync.Mutex // one writer at a time
 	writers atomic.Int32
+	known   atomic.Bool // to somebody else
 }
 
 var errTooMany = &opError{wire.CodeLimit, errors.New("too many background processes are running")}
@@ -58,8 +59,10 @@ func (t *table) evict() bool {
 	for _, p := range t.order {
 		select {
 		case <-p.exited:
-			t.forget(p)
-			return true
+			if p.known.Load() {
+				t.forget(p)
+				return true
+			}
 		default:
 		}
 	}
@@ -69,9 +72,6 @@ func (t *table) evict() bool {
 // forget drops a process that has ended. The caller has the lock.
 func (t *table) forget(p *process) {
 	i := slices.Index(t.order, p)
-	if i < 0 {
-		return // it made room for another
-	}
 	t.order = slices.Delete(slices.Clone(t.order), i, i+1)
 	delete(t.byID, p.id)
 	p.stdout.Forget()
@@ -113,6 +113,7 @@ func (s *server) startProcess(c wire.Conn, r *wire.Request) {
 		s.table.undo(p)
 		return
 	}
+	p.known.Store(true)
 	if r.Hold {
 		select {
 		case <-p.exited:

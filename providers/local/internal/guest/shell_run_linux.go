@@ -152,6 +152,12 @@ func (s *server) runShell(c wire.Conn, r *wire.Request) {
 	case <-gone:
 		return
 	}
+	select {
+	case <-gone: // both came at once
+		<-sh.turn
+		return
+	default:
+	}
 	io := s.runInTurn(c, sh, r, gone)
 	<-sh.turn
 	if io == nil {
