@@ -56,7 +56,7 @@ func good(body string) string { return raw("POST", "good", len(body), body) }
 // connection, since some of it no HTTP client would send.
 func TestHandlerRefuses(t *testing.T) {
 	srv := httptest.NewServer(compute.NewHandler(newHandlerFake(), compute.HandlerOptions{
-		Authorize: authorize, MaxBody: 1000, BodyTimeout: 100 * time.Millisecond}))
+		Authorize: authorize, MaxBody: 1000, BodyTimeout: 500 * time.Millisecond}))
 	defer srv.Close()
 	for _, tt := range []struct {
 		name, request string
@@ -187,14 +187,14 @@ func TestHandlerOutlivesServerTimeouts(t *testing.T) {
 	f := newHandlerFake()
 	f.run = func(ctx context.Context, _ *compute.Command) (*compute.Result, error) {
 		select {
-		case <-time.After(300 * time.Millisecond):
+		case <-time.After(time.Second):
 			return &compute.Result{Stdout: "late"}, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 	srv := httptest.NewUnstartedServer(open(f))
-	srv.Config.ReadTimeout, srv.Config.WriteTimeout = 100*time.Millisecond, 100*time.Millisecond
+	srv.Config.ReadTimeout, srv.Config.WriteTimeout = 500*time.Millisecond, 500*time.Millisecond
 	srv.Start()
 	defer srv.Close()
 	for range 2 { // the second on the same connection

@@ -94,9 +94,9 @@ func writerFails(t *tester) {
 }
 
 func deadline(t *tester) {
-	ctx := t.timeout(t.slow(quiet))
-	start := time.Now()
-	res, err := t.await(t.beside(ctx, t.sandbox(nil), compute.Exec("sleep", "60")))
+	sb := t.sandbox(nil)
+	ctx, start := t.timeout(t.slow(quiet)), time.Now()
+	res, err := t.await(t.beside(ctx, sb, compute.Exec("sleep", "60")))
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.NotErrorIs(t, err, compute.ErrNotFound)
 	assert.Less(t, time.Since(start), t.slow(2*second), "RunCommand returned late")

@@ -107,7 +107,7 @@ var sandboxMutants = []mutant{
 	}}, "NothingIsLeftBehind/DestroyIsHonest"},
 	{"destroys in the background", &faults{destroy: func(ctx context.Context, c compute.Compute, id string) error {
 		ctx = context.WithoutCancel(ctx)
-		go func() { time.Sleep(300 * time.Millisecond); _ = c.DestroySandbox(ctx, id) }()
+		go func() { time.Sleep(150 * time.Millisecond); _ = c.DestroySandbox(ctx, id) }()
 		return nil
 	}}, "NothingIsLeftBehind/DestroyTwice ListsAreLazy/DestroyedAreNotListed"},
 	{"destroys by prefix", &faults{destroy: func(ctx context.Context, c compute.Compute, id string) error {

@@ -138,6 +138,7 @@ func waitGivenUp(t *tester) {
 	p := t.startShell(sb, beat)
 	_, err := p.Wait(t.timeout(t.slow(quiet)))
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	t.eventually("the process runs", func() bool { return t.exists(sb, "beat") })
 	before := t.stat(sb, "beat").Size()
 	t.eventually("the process runs on", func() bool { return t.stat(sb, "beat").Size() > before })
 	require.NoError(t, p.Kill(t.ctx()), "Kill")

@@ -83,6 +83,7 @@ done
 export RUNLOOP_BASE_URL RUNLOOP_API_KEY INTEROP_EMULATOR="$tmp/emulator"
 { read -r RUNLOOP_BASE_URL; read -r RUNLOOP_API_KEY; } < <(node -p 'const r = JSON.parse(fs.readFileSync(process.argv[1], "utf8").split("\n")[0]); `${r.url}\n${r.api_key}`' "$tmp/ready")
 
+[ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || { echo "node $(node --version) is too old: 20.11 is needed" >&2; exit 1; }
 files=("${scripts[@]/#/scripts/}")
 files=("${files[@]/%/.test.mjs}")
 status=0

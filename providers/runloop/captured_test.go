@@ -195,7 +195,7 @@ func TestKilledAsItBegins(t *testing.T) {
 	require.NotNil(t, res)
 	assert.Equal(t, -1, res.ExitCode)
 	assert.Equal(t, "so far\n", out.String())
-	left, err := compute.Output(t.Context(), sb, compute.Shell("grep -l ^sleep /proc/[0-9]*/comm || :"))
+	left, err := compute.Output(t.Context(), sb, compute.Shell("grep -l 'State:.[^Z]' $(grep -l ^sleep /proc/[0-9]*/comm | sed s/comm/status/) /dev/null || :"))
 	require.NoError(t, err)
 	assert.Empty(t, left, "the command lives on")
 }

@@ -216,8 +216,8 @@ func TestEndlessOutput(t *testing.T) {
 	e := newEmulated(t, newLocal(t, t.TempDir()), false, runloop.Config{})
 	sb := computetest.NewSandbox(t, e.Provider, nil)
 	require.NoError(t, sb.Filesystem().WriteFile(t.Context(), "first", nil, 0o600)) // it makes what others need
-	res, err := sb.RunCommand(t.Context(), compute.Shell(`seq 10000000 99999999 & a=$!
-seq 10000000 99999999 >&2 & b=$!
+	res, err := sb.RunCommand(t.Context(), compute.Shell(`seq 10000000 inf & a=$!
+seq 10000000 inf >&2 & b=$!
 n=0 found=1
 while [ $n -lt 100 ] && [ $found != 0 ]; do
 n=$((n+1)); sleep .1

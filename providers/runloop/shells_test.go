@@ -17,15 +17,15 @@ import (
 
 // floodScript prints without end to both outputs until the devbox throws some of
 // it away, which it says by its exit code.
-const floodScript = `seq 10000000 99999999 & a=$!
-seq 10000000 99999999 >&2 & b=$!
+const floodScript = `seq 10000000 inf & a=$!
+seq 10000000 inf >&2 & b=$!
 n=0 found=1
 while [ $n -lt 100 ] && [ $found != 0 ]; do
 n=$((n+1)); sleep .1
 [ -e /tmp/.compute/*/od ] && [ -e /tmp/.compute/*/ed ] && found=0
 done
-kill $a $b
 [ "$(jobs -p | wc -l)" = 2 ] || found=2
+kill $a $b
 wait
 `
 
@@ -60,7 +60,8 @@ func TestEndlessOutputOfShells(t *testing.T) {
 		}
 	})
 	require.NoError(t, sh.Close(t.Context()))
-	out, err := compute.Output(t.Context(), sb, compute.Shell(`sleep .5
+	out, err := compute.Output(t.Context(), sb, compute.Shell(`n=0
+while cat /proc/[0-9]*/cmdline | tr '\0' ' ' | grep -q 'pos [8] o' && [ $n -lt 100 ]; do n=$((n+1)); sleep .1; done
 cat /proc/[0-9]*/cmdline | tr '\0' ' ' | grep -c 'pos [8] o'; find /tmp/.compute -path '*/f' -prune -o -size +100k -print; ls /tmp/not-killed 2>/dev/null; true`))
 	require.NoError(t, err)
 	assert.Equal(t, "0\n", out)

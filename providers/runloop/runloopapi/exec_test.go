@@ -112,7 +112,7 @@ func TestExecStreams(t *testing.T) {
 	})
 	t.Run("together", func(t *testing.T) {
 		var both bytes.Buffer
-		_, err := d.Exec(t.Context(), "echo o1; sleep 0.2; echo e1 >&2; sleep 0.2; echo o2", &ExecParams{Output: Output{Combined: &both}})
+		_, err := d.Exec(t.Context(), "echo o1; sleep 1; echo e1 >&2; sleep 1; echo o2", &ExecParams{Output: Output{Combined: &both}})
 		require.NoError(t, err)
 		assert.Equal(t, "o1\ne1\no2\n", both.String())
 	})
@@ -167,7 +167,11 @@ func TestExecLeavesNothing(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d, s := newShellDevbox(t)
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			lasts := time.Minute
+			if errors.Is(test.want, context.DeadlineExceeded) {
+				lasts = 300 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), lasts)
 			defer cancel()
 			_, err := d.Exec(ctx, forever, test.params)
 			assert.ErrorIs(t, err, test.want)
@@ -235,7 +239,7 @@ func TestStdin(t *testing.T) {
 	})
 	t.Run("by hand", func(t *testing.T) {
 		d, _ := newShellDevbox(t)
-		e, err := d.Start(t.Context(), "read a; echo got $a; trap 'echo int; exit 7' INT; while :; do sleep 0.02; done",
+		e, err := d.Start(t.Context(), "trap 'echo int; exit 7' INT; read a; echo got $a; while :; do sleep 0.02; done",
 			&ExecuteAsyncParams{AttachStdin: true})
 		require.NoError(t, err)
 		in := e.Stdin(t.Context())
@@ -244,7 +248,6 @@ func TestStdin(t *testing.T) {
 		for chunk, err := range e.Stdout(t.Context()) {
 			require.NoError(t, err)
 			if chunk.Output == "got hello\n" {
-				time.Sleep(50 * time.Millisecond) // until the trap is set
 				require.NoError(t, e.Interrupt(t.Context()))
 			}
 		}

@@ -419,10 +419,13 @@ func TestDownload(t *testing.T) {
 			_, _ = w.Write(content)
 		}
 	}), WithMaxBody(1000))
-	read := func(ctx context.Context, path string) ([]byte, error) {
+	read := func(ctx context.Context, path string, begun ...func()) ([]byte, error) {
 		f, err := c.Devbox("x").Download(ctx, path)
 		require.NoError(t, err)
 		defer f.Close()
+		for _, f := range begun {
+			time.AfterFunc(20*time.Millisecond, f)
+		}
 		return io.ReadAll(f)
 	}
 	got, err := read(t.Context(), "whole")
@@ -431,7 +434,7 @@ func TestDownload(t *testing.T) {
 	_, err = read(t.Context(), "cut")
 	assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(20*time.Millisecond, cancel)
-	_, err = read(ctx, "stalled")
+	defer cancel()
+	_, err = read(ctx, "stalled", cancel)
 	assert.ErrorIs(t, err, context.Canceled)
 }

@@ -299,11 +299,12 @@ func TestKillEndsChildren(t *testing.T) {
 	s := newLocal(t)
 	v := newRunning(t, s, "")
 	path := start(t, s, v.ID, `{"command":"setsid sleep 4242 & sleep 4242"}`)
-	for !strings.Contains(*run(t, s, v.ID, "pgrep -fc '^sleep 4242' || :", "").Stdout, "2") {
-		time.Sleep(10 * time.Millisecond)
+	count := func() string {
+		return *run(t, s, v.ID, `for f in /proc/[0-9]*/cmdline; do tr '\0' ' ' <$f; echo; done 2>/dev/null | grep -c '^sleep 4242' || :`, "").Stdout
 	}
+	require.Eventually(t, func() bool { return count() == "2\n" }, 20*time.Second, 10*time.Millisecond)
 	assert.EqualValues(t, 137, *post[runloopapi.ExecutionView](t, s, path+"/kill", "").ExitStatus)
-	assert.Equal(t, "0\n", *run(t, s, v.ID, "pgrep -fc '^sleep 4242' || :", "").Stdout)
+	assert.Equal(t, "0\n", count())
 }
 
 func TestNamedShells(t *testing.T) {

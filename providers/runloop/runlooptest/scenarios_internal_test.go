@@ -196,7 +196,7 @@ func TestScoringEnds(t *testing.T) {
 	s := newLocal(t)
 	slow := `{"type":"command_scorer","command":"sleep 3600"}`
 	t.Run("when its time is over", func(t *testing.T) {
-		r := startRun(t, s, newScenario(t, s, `,"scorer_timeout_sec":1`, passes, slow, passes).ID, "")
+		r := startRun(t, s, newScenario(t, s, `,"scorer_timeout_sec":3`, passes, slow, passes).ID, "")
 		_, err := newClient(t, s).ScenarioRun(r.ID).ScoreAndWait(t.Context())
 		require.ErrorIs(t, err, runloopapi.ErrState)
 		v := get[runloopapi.ScenarioRunView](t, s, "/scenarios/runs/"+r.ID)
