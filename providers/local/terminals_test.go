@@ -209,7 +209,7 @@ func TestTerminalPaste(t *testing.T) {
 		script, in string
 		out        func(string) bool
 	}{
-		"read and echoed": {"cat >f; wc -c <f", lines, func(s string) bool { return strings.Contains(s, "\n500000\n") }},
+		"read and echoed": {"cat >f; wc -c <f", lines, func(s string) bool { return strings.Contains(s, "500000\n") }}, // of the echo the kernel drops what is not read in time
 		"printed back":    {"stty -echo; echo >go; cat", lines, func(s string) bool { return strings.Count(s, "x") > 490_000 }},
 		"not read":        {"sleep 0.5; echo over", lines, func(s string) bool { return strings.Contains(s, "over") }},
 		"raw and not read": {"stty raw -echo; sleep 0.5; stty sane; echo over", lines,
