@@ -133,7 +133,7 @@ func TestKilledAtEveryStepOfSources(t *testing.T) {
 	temp := prepareSources(t)
 	dir := t.TempDir()
 	newLocal(t, dir, local.Namespaces)
-	for _, n := range someSteps(t, dir, "sources", 8) {
+	for _, n := range someSteps(t, dir, "sources", 4) {
 		forgetSources(t, dir)
 		whoever := rand.N(3) == 0
 		t.Run(fmt.Sprintf("step %d, whoever %v", n, whoever), func(t *testing.T) {
@@ -170,7 +170,7 @@ func requireNoFetch(t *testing.T, dir, temp string) {
 
 func TestPowerLostAtEveryStepOfSources(t *testing.T) {
 	prepareSources(t)
-	powerLost(t, "sources", verifySources, deleteSources)
+	powerLost(t, "sources", 4, verifySources, deleteSources)
 }
 
 func verifySources(t *testing.T, c *local.Provider, dir string, told story) {
