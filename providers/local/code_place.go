@@ -66,7 +66,7 @@ func (f *fetch) make() (err error) {
 func (f *fetch) remove() error {
 	defer f.unlock()
 	if f.held != nil {
-		_ = f.held.Close()
+		closeLocked(f.held) // git has ended, or was killed with what it ran
 	}
 	return removeFetch(f.record)
 }

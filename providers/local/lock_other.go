@@ -16,6 +16,8 @@ func openLocked(file string, flags int, _, _ bool) (*os.File, error) {
 	return os.OpenFile(file, os.O_RDWR|flags, 0o600)
 }
 
+func closeLocked(f *os.File) { _ = f.Close() }
+
 func device(fs.FileInfo) uint64 { return 0 }
 
 func inode(fs.FileInfo) string { return "" }

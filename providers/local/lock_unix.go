@@ -23,12 +23,15 @@ func lockFile(file string, flags int, exclusive, wait bool) (unlock func(), err 
 	if f == nil {
 		return nil, err
 	}
-	return func() {
-		// Closing alone would leave the lock to a process that this program is
-		// starting, which has the descriptor too until it executes its own.
-		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
-		_ = f.Close()
-	}, nil
+	return func() { closeLocked(f) }, nil
+}
+
+// closeLocked gives a lock back, also for what has inherited it. Closing alone
+// would leave it to a process that this program is starting, which has the
+// descriptor too until it executes its own.
+func closeLocked(f *os.File) {
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+	_ = f.Close()
 }
 
 // openLocked is lockFile for a lock that lasts until the file, and whatever has
