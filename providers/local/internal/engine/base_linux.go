@@ -307,6 +307,9 @@ func (b builder) etc() error {
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 			return err
 		}
+		if err := os.Chmod(path, 0o644); err != nil { // whatever the umask
+			return err
+		}
 	}
 	return nil
 }

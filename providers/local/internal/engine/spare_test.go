@@ -50,7 +50,7 @@ func TestSpareConnection(t *testing.T) {
 		assert.True(t, same || time.Since(began) > spareTime/2, "the command has made a connection of its own")
 		_, err = b.Stat(t.Context(), "/etc")
 		require.NoError(t, err)
-		assert.NotEqual(t, conn, makeSpare(t, b), "an operation that is no command ends its connection")
+		assert.NotSame(t, conn.UnixConn, makeSpare(t, b).UnixConn, "an operation that is no command ends its connection")
 	})
 	t.Run("with what is about another process", func(t *testing.T) {
 		b := newBox(t)
