@@ -49,16 +49,22 @@ func (b *Box) dialGVisor(ctx context.Context) (wire.Conn, error) {
 // Snapshot copies what the sandbox has written into a new layer.
 func (b GVisorBox) Snapshot(ctx context.Context, layer string) error {
 	return b.WhileFrozen(ctx, func() error {
-		if err := b.Flush(ctx); err != nil {
+		if err := b.writeBack(ctx); err != nil {
 			return err
 		}
 		return CopyLayer(ctx, b.Upper(), layer)
 	})
 }
 
-// Flush is as that of a Box. A kernel of its own holds some, too.
+// writeBack has the sandbox's own kernel hand over what it holds of files.
+func (b GVisorBox) writeBack(ctx context.Context) error {
+	_, err := b.ask(ctx, &wire.Request{Op: wire.OpSync})
+	return err
+}
+
+// Flush is as that of a Box.
 func (b GVisorBox) Flush(ctx context.Context) error {
-	if _, err := b.ask(ctx, &wire.Request{Op: wire.OpSync}); err != nil {
+	if err := b.writeBack(ctx); err != nil {
 		return err
 	}
 	return b.Box.Flush(ctx)

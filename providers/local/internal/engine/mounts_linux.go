@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,12 +37,7 @@ func FlushDisk(image string) error {
 		return err
 	}
 	defer mount.Close()
-	fd, err := unix.Openat(int(mount.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: image, Err: err}
-	}
-	defer unix.Close(fd)
-	return os.NewSyscallError("syncfs", unix.Syncfs(fd))
+	return flush(fmt.Sprintf("/proc/self/fd/%d", mount.Fd()))
 }
 
 // MakeDisk is MakeVolume for one of a size, which is kept in a file. The error

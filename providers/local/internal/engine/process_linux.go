@@ -42,13 +42,11 @@ func (b *Box) StartProcess(ctx context.Context, cmd Command) (Process, error) {
 // started receives a process that has been started, and commits to it.
 func (c *call) started() (Process, error) {
 	p, err := c.process()
-	if err == nil {
-		if err = c.Send(&wire.Request{Op: wire.OpCommit}); err != nil {
-			err = c.failed(err)
-		}
-	}
 	if err != nil {
 		return Process{}, err
+	}
+	if err := c.Send(&wire.Request{Op: wire.OpCommit}); err != nil {
+		return Process{}, c.failed(err)
 	}
 	return p, nil
 }

@@ -71,8 +71,7 @@ func (t *table) evict() bool {
 
 // forget drops a process that has ended. The caller has the lock.
 func (t *table) forget(p *process) {
-	i := slices.Index(t.order, p)
-	t.order = slices.Delete(slices.Clone(t.order), i, i+1)
+	t.order = slices.DeleteFunc(t.order, func(q *process) bool { return q == p })
 	delete(t.byID, p.id)
 	p.stdout.Forget()
 	p.stderr.Forget()
