@@ -55,6 +55,7 @@ func pidMax(procs uint64) uint64 {
 var userLimits = map[int]uint64{
 	unix.RLIMIT_SIGPENDING: 8192,
 	unix.RLIMIT_MSGQUEUE:   256 << 10, // bytes
+	unix.RLIMIT_MEMLOCK:    8 << 20,   // bytes; the kernel's default, of which sessions and containers may have more
 }
 
 // ownUser is whom init really is, where there are users: the last of them. The
